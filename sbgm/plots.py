@@ -391,6 +391,10 @@ def _drawn(figure: Figure, dpi: int) -> Image.Image:
 # --- refused functions ------------------------------------------------------------------------------------------------
 
 
+class NotDrawnError(Exception):
+    """An explorer can't draw what its sliders ask for; the message is the sentence that it shows instead."""
+
+
 def refused(*functions: object) -> str:
     """Say in a figure's title which of the functions that draw it were refused by their checks.
 

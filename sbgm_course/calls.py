@@ -6,7 +6,7 @@ Arrays, numbers and fields go in, and a `Reply` comes out.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,29 @@ from sbgm.guard import against
 from sbgm.mixtures import GaussianMixture
 from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
 
+CUT_OFF = (
+    "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) cuts it off, "
+    "and nothing would be learned"
+)
 # of the numbers that an answer may hold: those that every comparison knows
 _KINDS_OF_NUMBER = frozenset(
     {torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8}
     | {torch.uint8, torch.bool}
 )
+
+
+class WrongAnswer(AssertionError):
+    """A student's answer is wrong; the message names the mistake, or says how far off the answer is."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the one line that Jupyter and IPython show instead of a traceback."""
+        return [f"WrongAnswer: {' '.join(str(self).split())}"]
+
+
+def refuse(wrong: object, sentence: str) -> None:
+    """Raise WrongAnswer with the sentence if something is wrong."""
+    if wrong:
+        raise WrongAnswer(sentence)
 
 
 class MixtureField(GaussianMixture):
@@ -51,7 +69,9 @@ class TanhField:
         return cls(*(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes))
 
     def __call__(self, x: Tensor, sigma: float | Tensor = 0.0, label: int | Tensor = 10) -> Tensor:
-        """s(x, σ) or s(x, σ, label), of x's shape."""
+        """s(x, σ) or s(x, σ, label), of x's shape; σ is one number, or (B,)."""
+        form = tuple(sigma.shape) if isinstance(sigma, Tensor) else ()
+        refuse(len(form) > 1, f"your function tells the score σ of shape {form}: it takes one number, or (B,)")
         moved = self.bias + 0.3 * (10 - torch.as_tensor(label, dtype=x.dtype)).reshape(-1, 1)
         hidden = torch.tanh(x.flatten(1) @ self.inner + moved)
         s = (hidden @ self.outer).reshape(x.shape)
@@ -74,8 +94,10 @@ class Seed:
     value: int
 
 
-class UnfitError(Exception):
-    """The value that a student's function returned can't be judged; the message tells the student why."""
+def require_score(returned: object) -> None:
+    """Raise WrongAnswer unless a function returned a function."""
+    kind = type(returned).__name__
+    refuse(not callable(returned), f"your function must return a score, to be called with x and σ, not {kind}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,24 +115,21 @@ class Asked:
     @torch.no_grad()
     def of(self, score: Any) -> Tensor:
         """The scores, (L·P, *shape)."""
-        if not callable(score):
-            raise UnfitError(
-                f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
-            )
+        require_score(score)
         try:
             values: list[Any] = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
         except TypeError as error:
-            raise UnfitError(
+            raise WrongAnswer(
                 f"your function must return a score, score(x, sigma), and this one, called with x and σ, raised {error}"
             ) from error
         for value in values:
-            if not isinstance(value, Tensor):
-                raise UnfitError(
-                    f"the score that your function returns must return tensors, not {type(value).__name__}"
-                )
+            kind = type(value).__name__
+            refuse(
+                not isinstance(value, Tensor), f"the score that your function returns must return tensors, not {kind}"
+            )
             forms = [f"shape {tuple(t.shape)} and dtype {t.dtype}" for t in (value, self.points)]
-            if forms[0] != forms[1]:
-                raise UnfitError(f"the score that your function returns has {forms[0]}, at points of {forms[1]}")
+            differ = f"the score that your function returns has {forms[0]}, at points of {forms[1]}"
+            refuse(forms[0] != forms[1], differ)
         return torch.cat(values)
 
 
@@ -179,34 +198,34 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
         state = torch.default_generator.manual_seed(_UNLIKELY_SEED).get_state()
         try:
             returned = function(*copies)
-            if returned is None:
-                raise UnfitError("your function returned nothing: is its `return` missing?")
-            takes_tensors = any(isinstance(argument, Tensor) for argument in arguments)
-            if takes_tensors and isinstance(returned, np.ndarray) and returned.ndim:
-                raise UnfitError("your function returned a NumPy array: return a torch tensor, as its arguments are")
-            values = _as_tensors(asking.of(returned) if asking else returned)
+            values = as_tensors(asking.of(returned) if asking and returned is not None else returned, copies)
             gradients = _gradients(values, leaves) if with_gradients else ()
             for number, (copy, old) in enumerate(zip(copies, unchanged, strict=True), start=1):
-                if isinstance(copy, Tensor) and old is not None and not torch.equal(copy.detach(), old):
-                    raise UnfitError(f"your function changes its argument number {number} in place: work on a copy")
-            if torch.initial_seed() != _UNLIKELY_SEED:
-                raise UnfitError("your function sets torch's global seed, and so the random numbers of all other code")
+                changed = isinstance(copy, Tensor) and old is not None and not torch.equal(copy.detach(), old)
+                refuse(changed, f"your function changes its argument number {number} in place: work on a copy")
+            seeded = torch.initial_seed() != _UNLIKELY_SEED
+            refuse(seeded, "your function sets torch's global seed, and so the random numbers of all other code")
             if not isinstance(asking, Descent) and not torch.equal(state, torch.get_rng_state()):
-                raise UnfitError(
+                raise WrongAnswer(
                     "your function draws from torch's global generator: pass the generator on to torch.randn"
                     if any(isinstance(argument, Seed) for argument in arguments)
                     else "your function draws random numbers, and needs none: what is random is among its arguments"
                 )
-        except UnfitError as error:
-            return Reply(problem=str(error))
         except Exception as error:
             if isinstance(error, NotImplementedError) and not error.args:  # PyTorch's own come with a message
                 return Reply(attempted=False)
-            # torch and Python say it of different operands, neither in a word that a beginner knows
-            power = "bitwise_xor" in str(error) or "for ^" in str(error)
-            hint = ". In Python x^2 is no power: write x**2" if power else ""
-            return Reply(problem=f"your function raised {type(error).__name__}: {error}{hint}")
+            return Reply(problem=problem_of(error))
     return Reply(tuple(v.detach() for v in values), gradients)
+
+
+def problem_of(error: Exception) -> str:
+    """What an error in a student's function tells the student, as a sentence."""
+    if isinstance(error, WrongAnswer):
+        return str(error)
+    # torch and Python say it of different operands, neither in a word that a beginner knows
+    power = "bitwise_xor" in str(error) or "for ^" in str(error)
+    hint = ". In Python x^2 is no power: write x**2" if power else ""
+    return f"your function raised {type(error).__name__}: {error}{hint}"
 
 
 _UNLIKELY_SEED = 0x5BD6_F00D
@@ -225,8 +244,11 @@ def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool =
             return argument
 
 
-def _as_tensors(returned: object) -> tuple[Tensor, ...]:
-    """Make tensors of a function's result."""
+def as_tensors(returned: object, arguments: Iterable[object]) -> tuple[Tensor, ...]:
+    """Make tensors of what a function returned, called with arguments; raise WrongAnswer where that can't be."""
+    refuse(returned is None, "your function returned nothing: is its `return` missing?")
+    array = isinstance(returned, np.ndarray) and returned.ndim and any(isinstance(a, Tensor) for a in arguments)
+    refuse(array, "your function returned a NumPy array: return a torch tensor, as its arguments are")
     kind = type(returned).__name__
     if isinstance(returned, tuple | list):  # PyTorch warns of a number with a gradient in a list
         returned = [item.detach() if isinstance(item, Tensor) else item for item in returned]
@@ -234,11 +256,44 @@ def _as_tensors(returned: object) -> tuple[Tensor, ...]:
     try:
         values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise UnfitError(f"your function must return tensors or numbers, it returned {kind}") from None
+        raise WrongAnswer(f"your function must return tensors or numbers, it returned {kind}") from None
     for value in values:
-        if value.dtype not in _KINDS_OF_NUMBER or value.layout != torch.strided:
-            raise UnfitError(f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
+        root = "is it the root of a negative number, by ** 0.5?"
+        refuse(value.is_complex(), f"your function returned complex numbers, {value.dtype}: {root}")
+        plain = value.dtype in _KINDS_OF_NUMBER and value.layout == torch.strided
+        refuse(not plain, f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
     return values
+
+
+def first_tensor(*arguments: Any, **named: Any) -> Tensor:
+    """The first tensor among the arguments: most answers are like it."""
+    return next(argument for argument in [*arguments, *named.values()] if isinstance(argument, Tensor))
+
+
+def one_number(*arguments: Any, **named: Any) -> Tensor:
+    """What an answer that is one number is like."""
+    return torch.zeros(())
+
+
+def of_form(values: Sequence[Tensor], like: Tensor, *, free: bool) -> Tensor:
+    """Return the one value of a function that has the form of an answer; raise WrongAnswer if it has not.
+
+    Args:
+        values: what the function returned.
+        like: of the right shape and dtype.
+        free: whether single and double precision will both do, as they will for one number.
+    """
+    kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
+    n = len(values)
+    refuse(n != 1, f"your function returned {n} values in a list or tuple: its answer should {kind}")
+    (answer,) = values
+    refuse(answer.shape != like.shape, f"your answer has shape {tuple(answer.shape)}, and should {kind}")
+    hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
+    other = answer.dtype != like.dtype and not (free or like.ndim == 0)
+    refuse(other, f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}")
+    coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
+    refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
+    return answer
 
 
 def _leaves(copies: Sequence[object]) -> list[Tensor]:
@@ -260,5 +315,5 @@ def _gradients(values: tuple[Tensor, ...], leaves: list[Tensor]) -> tuple[Tensor
                 "the gradient that your function takes can't be differentiated again, as training needs: give "
                 "torch.autograd.grad create_graph=True"
             )
-        raise UnfitError(problem) from error
+        raise WrongAnswer(problem) from error
     return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(gradients, leaves, strict=True))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.distributions import Normal
 
-from sbgm_course.calls import MixtureField
+from sbgm_course.calls import MixtureField, one_number
 from sbgm_course.exercise import Sign, exercise, in_both_precisions
 
 ALLOWED = 1e-3  # of a logarithm
@@ -48,8 +48,8 @@ def _density_gradient_of(log_density):
 
 
 gaussian_score.mistakes = {
-    "off by a factor std: is the difference divided by a standard deviation or by a variance?":
-        _divided_by(1),
+    "off by a power of std: is the difference divided by the variance, std², and once?":
+        (_divided_by(1), _divided_by(4)),
     "not divided by anything: is the score of a narrow Gaussian as steep as that of a wide one?":
         _divided_by(0),
     "the wrong way round: is a narrow Gaussian's score steeper than a wide one's, or flatter?":
@@ -182,8 +182,12 @@ mixture_score.mistakes = {
         (_with_powers(1, 1), _with_powers(1, 2), _with_powers(2, 1)),
     "the exponent in the responsibilities lacks its ½":
         _with_powers(2, 2, factor=1),
+    "the distances in the exponent are not squared":
+        _weighted(lambda weights, squares, variance: (weights.log() - squares.sqrt() / (2 * variance)).softmax(dim=1)),
     "the weights are lost":
         _weighted(lambda weights, squares, variance: (-squares / (2 * variance)).softmax(dim=1)),
+    "the weights count twice: they are in the responsibilities already":
+        _weighted(lambda weights, squares, variance: (2 * weights.log() - squares / (2 * variance)).softmax(dim=1)),
     "the weights enter an exponent as they are: exp of what gives π?":
         _weighted(lambda weights, squares, variance: (weights - squares / (2 * variance)).softmax(dim=1)),
     "each mean pulls with its weight π: how probable is a component, once you know the point?":
@@ -214,7 +218,7 @@ def _ways(trial):
         yield target, a, b
 
 
-@exercise("1.3", minutes=10, cases=_ways, within=lambda right, tolerance: ALLOWED)
+@exercise("1.3", minutes=10, cases=_ways, like=one_number, within=lambda right, tolerance: ALLOWED)
 def log_ratio(score, a, b):
     """`log_ratio(score, a, b)`: log p(b) − log p(a) to within 0.001, from the score alone.
 
@@ -243,8 +247,10 @@ def _at(share):
 
 
 log_ratio.mistakes = {
-    "one step, with the score at one end, in the middle, or with the mean of both ends: the score changes on the way":
-        (_at(0.0), _at(1.0), _at(0.5), lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2),
+    "the score at one or two points, where it changes all along the way": (
+        *(_at(0.0), _at(1.0), _at(0.5), lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2),
+        lambda score, a, b: _at(1.0)(score, a, b) - _at(0.0)(score, a, b),
+    ),
     "the length of the score is summed up: which part of it changes log p along the way?": (
         lambda score, a, b: _mean_length(score, a, b) * (b - a).norm(),
         _mean_length,
@@ -258,8 +264,8 @@ log_ratio.mistakes = {
     "this is the ratio; its logarithm is asked for":
         lambda *case: log_ratio.right(*case).exp(),
     f"close, but off by more than {ALLOWED:g}: use more points, or a rule that counts both ends of a step": Sign(
-        lambda answer, right: (answer - right).abs() < 0.3 * right.abs().clamp(min=1),
-        lambda score, a, b: (score(_path(a, b, 41)[:-1]) @ (b - a)).mean(),
+        lambda answer, right: (answer - right).abs() < 0.05 * right.abs().clamp(min=1),
+        lambda score, a, b: (score(_path(a, b, 101)[:-1]) @ (b - a)).mean(),
     ),
     "far too large: is each summand multiplied by the length of its step?": Sign(
         lambda answer, right: answer.isfinite() and answer.abs() > 8 * right.abs(),
@@ -339,8 +345,8 @@ mean_arrow.mistakes = {
         Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
     "off by a power of σ: the mean arrow is divided by σ², once":
         tuple(_times_sigma(power) for power in (1, 2, 4)),
-    "this is the mean origin: the arrow to it, divided by σ², is asked for":
-        lambda x, data, sigma: x + _times_sigma(2)(x, data, sigma),
+    "this is the mean origin, or 1/σ² of it: the arrow to it, divided by σ², is asked for":
+        tuple(lambda x, data, sigma, n=n: (x + _times_sigma(2)(x, data, sigma)) / sigma**n for n in (0, 2)),
     "the arrows are added: their mean is asked for":
         lambda x, data, sigma: (data - x[:, None]).sum(dim=1) / sigma**2,
 } | {

@@ -2,6 +2,7 @@
 
 import torch
 
+from sbgm_course.calls import one_number
 from sbgm_course.exercise import exercise
 
 
@@ -15,7 +16,7 @@ def half_square(s):
     return 0.5 * s.flatten(1).square().sum(dim=1)
 
 
-@exercise("2.5", minutes=10, cases=_with_noise, gradients=True)
+@exercise("2.5", minutes=10, cases=_with_noise, like=one_number, gradients=True)
 def dsm_loss(score, x, sigma, z):
     """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
 
@@ -48,8 +49,8 @@ dsm_loss.mistakes = {
         lambda score, x, sigma, z: 0.5 * (score(x + sigma * z, sigma) + z / sigma).flatten(1).norm(dim=1).mean(),
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
         _dsm_at(lambda x, sigma, z: x),
-    "too little noise: is σ a variance or a standard deviation?":
-        _dsm_at(lambda x, sigma, z: x + sigma**2 * z),
+    "the noise in x̃ is not σz: σ is its standard deviation":
+        (_dsm_at(lambda x, sigma, z: x + sigma**2 * z), _dsm_at(lambda x, sigma, z: x + z)),
     "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not":
         lambda score, x, sigma, z: sigma**2 * dsm_loss.right(score, x, sigma, z),
     "the target is off by a power of σ: it is the difference x̃ − x, divided once by the variance of the noise":
@@ -61,34 +62,41 @@ dsm_loss.mistakes = {
 }  # fmt: skip
 
 
-@exercise("2.2", minutes=15, cases=_with_noise, gradients=True)
+@exercise("2.2", minutes=15, cases=_with_noise, like=one_number, gradients=True)
 def sliced_loss(score, x, sigma, v):
     """`sliced_loss(score, x, sigma, v)`: sliced score matching (Eq. 3), E[vᵀ∇_x s(x, σ) v + ½‖s(x, σ)‖²].
 
     x and the directions v are (B, *shape), σ is a float that the score wants; the loss is one number, averaged over the
     batch, and must be differentiable by the score's parameters.
     """
-    return (slope(score, x, sigma, v) + half_square(score(x, sigma))).mean()
+    return (slope(score, x, sigma, v, v) + half_square(score(x, sigma))).mean()
 
 
-def slope(score, x, sigma, v, *, create_graph=True):
-    """vᵀ∇_x s(x, σ) v of each example, (B,)."""
+def slope(score, x, sigma, v, w, *, create_graph=True):
+    """vᵀ∇_x s(x, σ) w of each example, (B,)."""
     x = x.detach().requires_grad_()
     (gradient,) = torch.autograd.grad((v * score(x, sigma)).sum(), x, create_graph=create_graph)
-    return (gradient * v).flatten(1).sum(dim=1)
+    return (gradient * w).flatten(1).sum(dim=1)
 
 
-def sliced_with(combine):
-    """A loss that combines the parts vᵀ∇s v and ½‖s‖² of each example in another way."""
+def sliced_with(combine=torch.add, left=lambda v: v, right=lambda v: v):
+    """A loss that combines the parts vᵀ∇s v and ½‖s‖² of each example in another way, or takes another v in the former.
+
+    The one on the left is that of the score, the one on the right that of the gradient.
+    """
 
     def loss(score, x, sigma, v):
-        slopes = slope(score, x, sigma, v)
+        slopes = slope(score, x, sigma, left(v), right(v))
         return combine(slopes, half_square(score(x, sigma))).mean()
 
     return loss
 
 
 sliced_loss.mistakes = {
+    "v stands on one side of ∇s only: it belongs on both":
+        (sliced_with(left=torch.ones_like), sliced_with(right=torch.ones_like)),
+    "the norm is not squared":
+        tuple(sliced_with(lambda slopes, norms, a=a: slopes + a * (2 * norms).sqrt()) for a in (0.5, 1.0)),
     "the squared norm lacks its ½":
         sliced_with(lambda slopes, norms: slopes + 2 * norms),
     "the sign of vᵀ∇s v is wrong: a large squared norm has to be paid for by a negative slope":
@@ -101,10 +109,10 @@ sliced_loss.mistakes = {
         sliced_with(lambda slopes, norms: 0.5 * slopes + norms),
     "½(vᵀs)² where Eq. 3 has its expectation over v, ½‖s‖²: right on average, but noisier":
         lambda score, x, sigma, v: (
-            slope(score, x, sigma, v) + 0.5 * (v * score(x, sigma)).flatten(1).sum(dim=1).square()
+            slope(score, x, sigma, v, v) + 0.5 * (v * score(x, sigma)).flatten(1).sum(dim=1).square()
         ).mean(),
     "the value is right, but vᵀ∇s v does not pull on the network: its gradient needs create_graph=True":
         lambda score, x, sigma, v: (
-            slope(score, x, sigma, v, create_graph=False) + half_square(score(x, sigma))
+            slope(score, x, sigma, v, v, create_graph=False) + half_square(score(x, sigma))
         ).mean(),
 }  # fmt: skip

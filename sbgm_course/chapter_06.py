@@ -3,7 +3,7 @@
 import torch
 
 from sbgm.guard import against
-from sbgm_course.calls import Asked
+from sbgm_course.calls import Asked, one_number
 from sbgm_course.chapter_02 import half_square
 from sbgm_course.exercise import exercise, in_both_precisions
 
@@ -14,7 +14,7 @@ def _on_ladders(trial):
         yield score, x, sigmas, torch.randperm(len(x), generator=trial.generator) % 4, z
 
 
-@exercise("6.1", minutes=15, cases=_on_ladders, gradients=True)
+@exercise("6.1", minutes=15, cases=_on_ladders, like=one_number, gradients=True)
 def ncsn_loss(score, x, sigmas, levels, z):
     """`ncsn_loss(score, x, sigmas, levels, z)`: the objective over a ladder (Eq. 5 and 6) with λ(σ) = σ².
 
@@ -34,7 +34,7 @@ def _ncsn_with(
     noise=1,
     target=-1,
     at=lambda x, noisy: noisy,
-    told=lambda sigma, levels: sigma,
+    told=lambda sigmas, levels: sigmas[levels],
     mean_weight=None,
 ):
     """The objective with a mistake.
@@ -44,14 +44,14 @@ def _ncsn_with(
         noise: the power of σ that multiplies z in x̃.
         target: the power of σ that multiplies −z.
         at: the point at which the score is taken, x or x̃.
-        told: what the score is told.
+        told: what the score is told, of the ladder (L,) and the levels (B,).
         mean_weight: of the ladder's variances (L,) and of each example's, (B,); it multiplies the mean of the losses.
     """
 
     def mistaken(score, x, sigmas, levels, z):
         sigma = against(sigmas[levels], x)
         noisy = x + sigma**noise * z
-        residual = score(at(x, noisy), told(sigma, levels)) + sigma**target * z
+        residual = score(at(x, noisy), told(sigmas, levels)) + sigma**target * z
         loss = half_square(sigma**power * residual).mean()
         if mean_weight:
             loss = mean_weight(sigmas**2, sigmas[levels] ** 2).mean() * loss
@@ -76,7 +76,7 @@ ncsn_loss.mistakes = {
     "x̃ is x + σz: the noise is scaled by σ, its standard deviation":
         (_ncsn_with(noise=2), _ncsn_with(noise=0)),
     "the score is told the level's index: which is its second argument?":
-        _ncsn_with(told=lambda sigma, levels: levels.to(sigma.dtype)),
+        _ncsn_with(told=lambda sigmas, levels: levels.to(sigmas.dtype)),
     "divided by the number of levels, too: one level an example is already a mean over them":
         lambda score, x, sigmas, *rest: ncsn_loss.right(score, x, sigmas, *rest) / len(sigmas),
     "the ladder is read from its wrong end: which σ has index 0?":
@@ -125,6 +125,8 @@ look_far.mistakes = {
         lambda h, weight, bias: look_far.right(h, weight.diagonal().diag(), bias),
     "each place has the sum of W's row: where is h_q?":
         lambda h, weight, bias: look_far.right(torch.ones_like(h), weight, bias),
+    "the sums are right, and stand at wrong places: which axis did the product put last?":
+        lambda h, weight, bias: look_far.right(h, weight, bias).flatten(2).mT.reshape(h.shape),
     "the channels are mixed: each channel has a sum of its own":
         (
             lambda h, weight, bias: look_far.right(h.mean(dim=1, keepdim=True).expand_as(h), weight, bias),
@@ -181,8 +183,11 @@ renewed.mistakes = {
     "the score is multiplied by another power of σ: what does Tweedie's formula say?":
         tuple(_renewed_with(power=power) for power in (1, 0, -2)),
     "off by a factor 2: Tweedie's formula has no ½; a Langevin step has one": _renewed_with(factor=0.5),
-    "only the difference of the variances is taken off: here the guess has no noise, and all of it is new":
-        lambda score, x, sigma, after, z: x + (sigma**2 - after**2) * score(x, sigma) + after * z,
+    "only a part of the noise is taken off, as by other samplers: here the guess has none, and all of it is new": (
+        lambda score, x, a, b, z: x + (a**2 - b**2) * score(x, a) + b * z,
+        lambda score, x, a, b, z: x + (a**2 - b**2) * score(x, a) + b / a * (a**2 - b**2) ** 0.5 * z,
+        lambda score, x, a, b, z: x + (a**2 - a * b) * score(x, a),
+    ),
     "the score, or its factor, is that of the next level: which noise does x have?":
         (_renewed_with(told=1), _renewed_with(of=1), _renewed_with(of=1, told=1)),
     "the two levels are interchanged": _renewed_with(of=1, told=1, kick=lambda sigma, after: sigma),
@@ -199,7 +204,7 @@ def _labelled(trial):
             yield network, label, w, Asked(x, levels)
 
 
-@exercise("6.4", minutes=10, cases=_labelled)
+@exercise("6.4", minutes=10, cases=_labelled, like=None)
 def guided(network, label, w):
     """`guided(network, label, w)`: the score s(x, σ) + w (s(x, σ, c) − s(x, σ)), a function of x and σ.
 

@@ -149,7 +149,7 @@ def _queries(trial):
         yield queries, data
 
 
-@exercise("7.5", minutes=10, cases=_queries)
+@exercise("7.5", minutes=10, cases=_queries, like=lambda q, data: torch.full((len(q),), len(data) - 1))
 def nearest(queries, data):
     """`nearest(queries, data)`: for each query image the index of the training image nearest in pixel ℓ2.
 

@@ -4,11 +4,8 @@ import math
 
 import torch
 
-from sbgm_course.exercise import Sign, exercise
-
-
-def _relative(allowed):
-    return lambda right, tolerance: allowed * right.abs()
+from sbgm_course.calls import one_number
+from sbgm_course.exercise import Sign, exercise, relative
 
 
 def _probabilities(trial):
@@ -21,7 +18,7 @@ def _probabilities(trial):
         yield [(p / p.sum(dim=1, keepdim=True)).to(dtype)]
 
 
-@exercise("9.1", minutes=10, cases=_probabilities, within=_relative(2e-4))
+@exercise("9.1", minutes=10, cases=_probabilities, like=one_number, within=relative(2e-4))
 def inception_formula(probabilities):
     """`inception_formula(probabilities)`: the Inception Score, exp E KL(p(y | x) ‖ p(y)), of all images together.
 
@@ -91,7 +88,7 @@ def _gaussians(trial):
 
 
 # the roots of eigenvalues that should be 0 are those of their rounding errors
-@exercise("9.3", minutes=15, cases=_gaussians, within=_relative(1e-3))
+@exercise("9.3", minutes=15, cases=_gaussians, like=one_number, within=relative(1e-3))
 def frechet(mean_a, cov_a, mean_b, cov_b):
     """`frechet(mean_a, cov_a, mean_b, cov_b)`: ‖m − m′‖² + tr(C + C′ − 2(CC′)^½), squared, of two Gaussians.
 
@@ -169,7 +166,7 @@ def _sets(trial):
     yield a, a  # for which the unbiased estimate is negative
 
 
-@exercise("9.4", minutes=10, cases=_sets)
+@exercise("9.4", minutes=10, cases=_sets, like=one_number)
 def squared_mmd(a, b):
     """`squared_mmd(a, b)`: the unbiased kernel distance of KID, with the kernel (a·b/F + 1)³.
 
@@ -243,7 +240,7 @@ def _points(trial):
             yield (1.3 * trial.randn(n, dim) + 0.8).to(dtype), trial.randn(m, dim).to(dtype), k
 
 
-@exercise("9.6", minutes=10, cases=_points)
+@exercise("9.6", minutes=10, cases=_points, like=one_number)
 def precision(samples, real, k):
     """`precision(samples, real, k)`: the share of samples in a ball of the real points, Kynkäänniemi et al. 2019.
 
@@ -274,6 +271,8 @@ def _in_nearest(distances, radii):
 
 
 precision.mistakes = {
+    "it counts all samples, or none, where some lie in a ball: how far does a ball reach?":  # which any rule may
+        Sign(lambda answer, right: answer in (0, 1), _precision_with(lambda samples, real, k: 0 * _radii(real, k))),
     "each point counts as its own neighbour: the nearest point to a real one is itself, at distance 0":
         _precision_with(lambda samples, real, k: _radii(real, k - 1)),
     "a ball reaches to the k-th nearest other point, and here to the one after it":

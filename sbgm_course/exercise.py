@@ -23,8 +23,8 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from sbgm.plots import REFUSED_AS
 from sbgm_course.calls import (
+    CUT_OFF,
     Argument,
     Asked,
     Field,
@@ -33,37 +33,26 @@ from sbgm_course.calls import (
     Reply,
     Seed,
     TanhField,
+    WrongAnswer,
     call,
+    first_tensor,
+    of_form,
     prepared,
+    refuse,
 )
+from sbgm_course.wrapped import wrapped
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-4}  # a σ that was rounded to single precision is no mistake
 ROUNDING = 1e-5  # noise with a smaller standard deviation counts as none: it is rounding
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
 FALSE_ALARM = 5e-8  # the chance that some pair of right samples, or of their numbers, counts as too alike
 
-CUT_OFF = (
-    "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) cuts it off, "
-    "and nothing would be learned"
-)
+GOES_ON = "(the cells below go on with your function, and with ours where it fails)"
 Case = Sequence[Argument]
+Like = Callable[..., Tensor]
 Cases = Callable[["Trial"], Iterable[Case]]
 Within = Callable[[Tensor, float], Tensor | float]
 Parts = Mapping[str, Tensor | EllipsisType]  # of a sample, as masks by a subject of sentences
-
-
-class WrongAnswer(AssertionError):
-    """A student's answer is wrong; the message names the mistake, or says how far off the answer is."""
-
-    def _render_traceback_(self) -> list[str]:
-        """Return the one line that Jupyter and IPython show instead of a traceback."""
-        return [f"WrongAnswer: {' '.join(str(self).split())}"]
-
-
-def refuse(wrong: object, sentence: str) -> None:
-    """Raise WrongAnswer with the sentence if something is wrong."""
-    if wrong:
-        raise WrongAnswer(sentence)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +74,11 @@ class Sign:
 def of_the_largest(value: Tensor, tolerance: float) -> Tensor:
     """The deviation allowed is relative to the largest number."""
     return tolerance * value.abs().max()
+
+
+def relative(allowed: float) -> Within:
+    """The deviation allowed is relative to each number."""
+    return lambda value, tolerance: allowed * value.abs()
 
 
 def in_double(argument: Any) -> Any:
@@ -179,7 +173,7 @@ def _compare(
 
 NOT_TOLD = "the second argument is missing where the score, or the network, is called: tell it the level of noise"
 OTHER_NOISE = {
-    "the noise is a product of two normal draws: its variance is right and its law is wrong": "product",
+    "the noise has the right variance and the wrong law: is it drawn by torch.randn, and only scaled?": "product",
     "the noise is uniform in [0, 1): torch.rand where torch.randn belongs": "uniform",
 }
 
@@ -437,13 +431,7 @@ class Trial:
         if problem.startswith("your function raised RuntimeError") and "size" in problem:
             problem += f" (the tensors in its arguments have shapes {shapes}: does your function fit any size?)"
         refuse(problem, problem)
-        kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
-        n_values = len(reply.values)
-        refuse(n_values != 1, f"your function returned {n_values} values in a list or tuple: its answer should {kind}")
-        (answer,) = reply.values
-        refuse(answer.shape != like.shape, f"your answer has shape {tuple(answer.shape)}, and should {kind}")
-        _require_dtype(answer, like, free=like.ndim == 0 or not shapes)
-        return answer
+        return of_form(reply.values, like, free=not shapes)
 
     def runs(self, like: Tensor, *arguments: Argument) -> Tensor:
         """Call a student's function that draws, with two generators after the arguments, for samples (2, *like.shape).
@@ -474,24 +462,6 @@ class Trial:
 def in_both_precisions(cases: Iterable[Any]) -> Iterator[tuple[Any, torch.dtype]]:
     """Each case with torch.float64, in which few mistakes look alike, then with torch.float32."""
     return itertools.product(cases, TOLERANCES)
-
-
-def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
-    """Raise WrongAnswer unless an answer has the dtype of `like` or, if that is `free`, at least single precision."""
-    if not free and answer.dtype != like.dtype:
-        hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
-        raise WrongAnswer(f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}")
-    coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
-    refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
-
-
-# --- refused functions ------------------------------------------------------------------------------------------------
-
-
-def _note(answer: Function, refused_as: str) -> None:
-    """Note on a function whether its check has refused it; a callable that takes no attribute stays as it is."""
-    with contextlib.suppress(AttributeError, TypeError):
-        setattr(answer, REFUSED_AS, refused_as)
 
 
 # --- exercises --------------------------------------------------------------------------------------------------------
@@ -527,10 +497,15 @@ class Exercise:
         right: a right answer.
         mistakes: wrong answers, each a function of the student's signature, or several, or a `Sign`, by the sentence
             that names the mistake.
+        like: a tensor of the shape and dtype of an answer, made of the arguments; None where an answer is a score.
         answer: the function that the exercise stood above last, or was called with; None before.
+        is_at_work: whether a student's function is being called, by the check or by a cell.
+        said: of the answer, below its exercise.
     """
 
-    def __init__(self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None]) -> None:
+    def __init__(
+        self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None], like: Like | None
+    ) -> None:
         functools.update_wrapper(self, right)
         self.name = right.__name__
         self.number = number
@@ -538,7 +513,10 @@ class Exercise:
         self.chapter = int(number.partition(".")[0])
         self.right = right
         self.mistakes: Mapping[str, Function | tuple[Function, ...] | Sign] = {}
+        self.like = like
         self.answer: Function | None = None
+        self.is_at_work = False
+        self.said: set[str] = set()
         self._judge = judge
 
     def __repr__(self) -> str:
@@ -552,8 +530,8 @@ class Exercise:
             seed: of the random inputs that it is tried on.
 
         Returns:
-            The function for the cells below: the student's, or `right` for an untouched stub. Without an answer, the
-            decorator.
+            The function for the cells below: the student's, `wrapped`, or `right` for an untouched stub. (A class, or
+            another callable that is no function, stays as it is if it is right.) Without an answer, the decorator.
 
         Raises:
             TypeError: it is no function.
@@ -563,14 +541,12 @@ class Exercise:
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         self.answer = answer
+        self.said = set()
         try:
             verdict = self.try_answer(answer, seed=seed)
         except WrongAnswer as error:
-            print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
-            _note(answer, self.name)
-            return answer
-        if verdict.correct:
-            _note(answer, "")  # it may be a callable that was corrected, or the work of a decorator that copies notes
+            print(*error._render_traceback_(), GOES_ON, file=sys.stderr)
+            return wrapped(answer, self, refused=True)
         called = getattr(answer, "__name__", self.name)
         # a helper, a lambda or the work of another decorator may have any name; nearly the right one is a slip
         if called != self.name and get_close_matches(called, [self.name], cutoff=0.8):
@@ -579,9 +555,15 @@ class Exercise:
             return answer
         if verdict.correct:
             print(verdict)
-            return answer
+            return wrapped(answer, self, refused=False) if inspect.isfunction(answer) else answer
         print(f"{verdict}; until you do, the cells below use ours")
         return self.right
+
+    def say(self, words: str) -> None:
+        """Print a line about the answer, once."""
+        if words not in self.said:
+            print(f"{self.name}: {' '.join(words.split())}", file=sys.stderr)
+        self.said.add(words)
 
     def mark(self, *, seed: int) -> None:
         """Judge, for a grade, the function that the exercise stood above last; return only if it is right.
@@ -614,6 +596,7 @@ class Exercise:
             WrongAnswer: it is not right; the message says in what.
         """
         trial = Trial(answer, seed)
+        self.is_at_work = True
         try:
             with named(answer):
                 self._judge(self, trial)
@@ -624,6 +607,8 @@ class Exercise:
                 shapes = [f": it has shape {tuple(v.shape)} and dtype {v.dtype}" for v in trial.returned[:1]]
                 error = WrongAnswer("your answer can't be compared with a right one" + "".join(shapes))
             raise error.with_traceback(None) from None
+        finally:
+            self.is_at_work = False
         return Verdict(self.name, correct=True)
 
 
@@ -632,6 +617,7 @@ def exercise(
     *,
     minutes: int,
     cases: Cases | dict[str, Cases],
+    like: Like | None = first_tensor,
     within: Within = of_the_largest,
     gradients: bool = False,
     draws: bool = False,
@@ -644,6 +630,8 @@ def exercise(
         minutes: that it should take.
         cases: the arguments to try, made of a trial's random numbers; several functions by the subject of the sentences
             that are said of them, such as "far from the data your answer".
+        like: makes a tensor of the answer's shape and dtype of the arguments; one of indices holds the largest. None
+            where the answer is a score.
         within: the deviation allowed.
         gradients: whether the answer's gradients are compared, too, in the cases in double precision.
         draws: whether the function draws; it then has a generator as its last argument, which is in no case, and is
@@ -666,7 +654,7 @@ def exercise(
         for case in to_differentiate:
             _judge_gradients(exercise, trial, case)
 
-    return lambda right: Exercise(right, number, minutes, judge)
+    return lambda right: Exercise(right, number, minutes, judge, like)
 
 
 def mistakes_in(exercise: Exercise, case: Case) -> Iterator[tuple[str, Function | Sign]]:

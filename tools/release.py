@@ -59,6 +59,9 @@ HANDED_OUT = """\
 - **Functions** below a line such as `@checks.gaussian_score`. Put your code in place of `raise NotImplementedError`,
   and leave that line above your function: the function under it is marked, on other random inputs. If several stood
   under it, the last one is marked. Until you write one, `sbgm` lends one to the cells below, which earns nothing.
+- **Three rules** for each function. It returns a tensor of the same dtype as the tensors that come in, and no NumPy
+  array. It changes none of its arguments: `x = x + 1`, and not `x += 1`. It sets no global seed, as `torch.manual_seed`
+  does.
 - **Questions**: write your answer where it says YOUR ANSWER HERE. If it needs code, add cells. A person reads it.
 - Do not delete, copy or split the cells that are marked, and keep the file's name.
 - Before you hand in, choose Run > Restart Kernel and Run All Cells, and read what the checks say.

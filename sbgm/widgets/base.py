@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sbgm import plots
 from sbgm.guard import require_finite, require_score
+from sbgm.plots import NotDrawnError
 
 BLUE = "#1f3b73"
 ORANGE = "#d95f02"
@@ -38,10 +39,6 @@ choose Run > Run All Above Selected Cell, then run this cell.";
   padding: 4px 8px; color: #1b1b1b; background: #ffe08a; font: var(--jp-widgets-font-size) var(--jp-ui-font-family);
 }
 </style>"""
-
-
-class NotDrawnError(Exception):
-    """An explorer can't draw what its sliders ask for; the message is the sentence that it shows instead."""
 
 
 def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -21,9 +21,10 @@ from sbgm import plots, samplers
 from sbgm.measure import component_stds, distance_to_modes, mode_weights, moments, relative_squared_error
 from sbgm.mixtures import GaussianMixture, paper_mixture
 from sbgm.noise import geometric_sigmas
+from sbgm.plots import NotDrawnError
 from sbgm.samplers import annealed_langevin, final, level_to_level, metropolis_langevin
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
-from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, NotDrawnError, own, panels, selection
+from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, own, panels, selection
 
 PLANE = {"xlabel": "$x_1$", "ylabel": "$x_2$"}
 FAR = 1e6  # a chain that is farther out has diverged
@@ -443,7 +444,7 @@ def _uniform(n_chains: int, seed: int) -> Tensor:
 
 def _require_in_sight(x: Tensor, when: str, note: str) -> None:
     """Raise NotDrawnError where a chain is farther out than can be drawn."""
-    if x.abs().max() > FAR:
+    if not x.abs().max() < FAR:  # NaN is nowhere
         raise NotDrawnError(f"{when} a chain is farther out than a million{note}")
 
 

@@ -8,6 +8,7 @@ numbers in a wrong form (`of_wrong_form`).
 import dataclasses
 import functools
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy
@@ -180,6 +181,32 @@ WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
     "numpy's noise": lambda x, g: torch.as_tensor(numpy.random.default_rng().standard_normal(x.shape), dtype=x.dtype),
     "seeded inside": lambda x, g: noise(x, torch.Generator().manual_seed(0)),
 }
+
+
+def breaking(right: Function) -> dict[str, Function]:
+    """Answers that leave the cells below them without numbers that could be drawn, made of a right answer."""
+
+    def then(change: Callable[[torch.Tensor], object]) -> Function:
+        def answer(*arguments):
+            result = right(*arguments)
+            if callable(result):
+                return lambda x, sigma: change(result(x, sigma))
+            return change(torch.as_tensor(result))
+
+        return answer
+
+    return {
+        "raises": then(lambda t: t + undefined),  # noqa: F821
+        "another shape": then(lambda t: t[None]),
+        "diverges": then(lambda t: t * 10**9),
+        "not finite": then(lambda t: t * math.nan if t.is_floating_point() else t - 10**9),
+    }
+
+
+def wrong_answers(exercise: Exercise) -> dict[str, Function]:
+    """Answers that break, and the mistakes that the check names, by a few words."""
+    mistakes = {f"mistake {number}": mistake for number, (_, mistake) in enumerate(mistakes_of(exercise))}
+    return breaking(exercise.right) | mistakes
 
 
 # whose score is called without σ

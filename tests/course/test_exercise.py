@@ -57,13 +57,13 @@ def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        (torch.Tensor.cfloat, "torch.complex64, torch.strided"),
-        (torch.Tensor.to_sparse, "torch.float.*, torch.sparse_coo"),
+        (torch.Tensor.cfloat, r"your function returned complex numbers, torch.complex64: is it the root of a negative"),
+        (torch.Tensor.to_sparse, "must return plain real numbers, it returned torch.float.*, torch.sparse_coo"),
     ],
     ids=["complex", "sparse"],
 )
 def test_an_answer_in_other_than_plain_real_numbers_is_refused(changed, says):
-    with pytest.raises(checks.WrongAnswer, match=f"must return plain real numbers, it returned {says}"):
+    with pytest.raises(checks.WrongAnswer, match=says):
         checks.gaussian_score.try_answer(lambda x, mean, std: changed((mean - x) / std**2))
 
 
