@@ -6,6 +6,7 @@ import base64
 import contextlib
 import html
 import io
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -75,8 +76,8 @@ class FigureExplorer(ipywidgets.VBox):
 
     The figure lives outside pyplot. Artists made with `animated=True` are redrawn on every move over a saved picture of
     all the others (blitting), so axes, limits and colour ranges stay as they were at the start. A page that cannot run
-    widgets (GitHub, a printed page) shows the figure as a PNG, with the sliders' values as text. Where the kernel is
-    gone, a line above the sliders says so.
+    widgets (GitHub, a printed page) shows a PNG of the figure below the sliders' values and the readout. Where the
+    kernel is gone, a line above the sliders says so.
 
     Args:
         figure: the finished figure; its moving artists are marked by `animated=True`.
@@ -145,8 +146,26 @@ class FigureExplorer(ipywidgets.VBox):
             shown = f"{control.value:.4g}" if isinstance(control.value, float) else control.value
             values.append(f"{control.description} = {shown}")
         bundle["text/plain"] = f"{type(self).__name__}({', '.join(values)})"
-        bundle["image/png"] = base64.b64encode(self.image.value).decode()
+        picture = self.image.value
+        if values:
+            picture = under_text([" · ".join(values), self.readout.value], picture)
+        bundle["image/png"] = base64.b64encode(picture).decode()
         return bundle
+
+
+def under_text(paragraphs: Sequence[str], picture: bytes) -> bytes:
+    """A PNG of paragraphs of text, broken into lines, above a picture of 90 pixels an inch: as wide as the picture."""
+    pixels = Image.open(io.BytesIO(picture))
+    n_letters = pixels.width // 7  # that fit into a line
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, n_letters)]
+    strip = Figure(figsize=(pixels.width / 90, 0.2 * len(lines) + 0.1), dpi=90)
+    strip.text(0.02, 0.5, "\n".join(lines), va="center", fontsize=9, parse_math=False)
+    canvas = FigureCanvasAgg(strip)
+    canvas.draw()
+    text = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    png = io.BytesIO()
+    Image.fromarray(np.concatenate([text, np.asarray(pixels)])).save(png, "png", compress_level=1)
+    return png.getvalue()
 
 
 def panels(width: float, height: float, *ratios: float) -> tuple[Figure, Sequence[Axes]]:

@@ -90,7 +90,7 @@ def test_an_exercise_stands_where_its_idea_does(path):
         assert len(after) == 1, f"exercise {numbered[1]} must be followed by its answer, tagged {SOLUTION_TAG!r}"
         assert after[0].source.startswith("<details><summary>")
     assert len(numbers) >= 4
-    assert numbers == sorted(set(numbers))  # one that is taken out leaves a gap: coursework names the others
+    assert len(numbers) == len({*numbers})  # they stay where an exercise moves or goes: coursework names them
 
 
 @pytest.mark.slow

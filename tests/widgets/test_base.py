@@ -1,6 +1,7 @@
 """What every slider does, without a browser: its picture, its readout, a mistake of the reader's, a stored page."""
 
 import base64
+import io
 import itertools
 import math
 import re
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 import sbgm_course as checks
 from moving import pixels
@@ -77,9 +79,26 @@ def test_a_blitted_picture_equals_a_full_redraw():
 
 
 def test_a_page_without_widgets_has_the_picture_and_the_values():
-    bundle = widgets.score_field_explorer()._repr_mimebundle_()
-    assert bundle["text/plain"] == "FigureExplorer(σ = 3)"
-    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert widgets.score_field_explorer()._repr_mimebundle_()["text/plain"] == "FigureExplorer(σ = 3)"
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_a_page_without_widgets_has_the_readout_above_the_picture(name):
+    explorer = EXPLORERS[name]()
+    strip, picture = still(explorer)
+    assert np.array_equal(picture, pixels(explorer))
+    assert (strip < 100).any()  # there is text,
+    assert (strip[:, -8:] == 255).all()  # and no line of it is cut off
+    explorer.readout.value = "another number"
+    assert not np.array_equal(still(explorer)[0], strip)
+
+
+def still(explorer):
+    """What a stored page shows: the strip of text, and the picture below it."""
+    png = base64.b64decode(explorer._repr_mimebundle_()["image/png"])
+    stored = np.asarray(Image.open(io.BytesIO(png)))
+    n_rows = len(pixels(explorer))
+    return stored[:-n_rows], stored[-n_rows:]
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
