@@ -14,21 +14,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import ledger
-from drawing import CPU, Machine, digit_distance, require_enough_digits, weights_hash
+from drawing import CPU, Machine, digit_distance, kept_samples, require_enough_digits
 from ledger import Record, attach, check_weights, script_options
 from sbgm.apps.sampling import SAMPLERS
 from sbgm.files import content_hash, write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
-from sbgm.images.drawing import (
-    Start,
-    cost_of,
-    fitted_start,
-    gaussian_start,
-    generate,
-    kept_folder,
-    uniform_start,
-)
+from sbgm.images.drawing import Start, cost_of, fitted_start, gaussian_start, uniform_start
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
@@ -312,31 +304,20 @@ def draw_entry(
         precision: of the network's layers, see `sbgm.images.devices`.
         folder: of samples of this network, from which those that are there are taken; None keeps none.
     """
-    classes = None
-    settings = dataclasses.asdict(entry.sampler) | {"start": entry.start, "clamped": entry.clamped}
-    settings |= {"precision": precision, "weights": weights_hash(network), "fitted_to": content_hash(digits)}
-    if isinstance(network, DigitNetwork):
-        classes = torch.arange(n_samples) % network.n_classes
-        settings |= {"guidance": GUIDANCE}
+    classes = torch.arange(n_samples) % network.n_classes if isinstance(network, DigitNetwork) else None
     title = f"{entry.label}, {entry.evaluations}"
+    n_states, _ = entry.sampler.cost
 
     def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterable[State]:
         score = _score(network, entry, precision) if labels is None else guided(network, labels, GUIDANCE)
-        n_states, _ = entry.sampler.cost
         chains = entry.sampler.states(score, x, generator)
-        return tqdm(chains, title, n_states, leave=False, unit="step", disable=None)  # where nobody looks
+        return tqdm(chains, title, n_states, leave=False, unit="step", disable=None)  # on a terminal alone
 
-    return generate(
-        states,
-        n_samples,
-        network.image_shape,
-        seed=seed,
-        batch_size=batch_size,
-        start=_start(entry, digits),
-        given=classes,
-        device=network.sigmas.device,
-        folder=folder and kept_folder(folder / title.replace(",", "").replace(" ", "-"), settings),
-    )
+    settings = dataclasses.asdict(entry.sampler) | {"start": entry.start, "clamped": entry.clamped}
+    settings |= {"guidance": GUIDANCE, "precision": precision, "fitted_to": content_hash(digits)}
+    place = None if folder is None else folder / title.replace(",", "").replace(" ", "-")
+    sizes = {"seed": seed, "batch_size": batch_size, "start": _start(entry, digits)}
+    return kept_samples(states, network, n_samples, folder=place, settings=settings, given=classes, **sizes)
 
 
 def _score(network: nn.Module, entry: Entry, precision: str) -> Score:

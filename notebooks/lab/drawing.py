@@ -1,7 +1,7 @@
 """Samples by Algorithm 1 that recorded claims share, where they are drawn, and what digits are measured by."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -15,13 +15,13 @@ from sbgm.files import content_hash
 from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
-from sbgm.images.drawing import generate, kept_folder
+from sbgm.images.drawing import Sampler, generate, kept_folder
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, frechet_distance
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
-from sbgm.samplers import State, annealed_langevin, denoise, final
+from sbgm.samplers import State, annealed_langevin, denoise
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of the second classifier"
@@ -106,37 +106,38 @@ class Drawing:
         network = machine.prepared(load(self.network))
         return network, autocast(network, self.precision, torch.device(machine.device).type)
 
-    def run(
-        self,
-        sampler: Callable[..., Iterable[State]],
-        network: nn.Module,
-        folder: Path,
-        *,
-        of: str,
-        keep: Callable[[Iterable[State]], Tensor] = final,
-        given: Tensor | None = None,
-    ) -> Tensor:
-        """Draw as `generate` does with these settings, or take from a folder what is there.
-
-        Args:
-            sampler, keep, given: as for `generate`.
-            network: the one that the sampler asks, on its device.
-            folder: of all samples, in which these have one of their own.
-            of: what is drawn and kept, such as "samples".
-        """
+    def run(self, sampler: Sampler, network: nn.Module, folder: Path, *, of: str, **options: Any) -> Tensor:
+        """Draw with these settings by `kept_samples`, whose other `options` are given; `of` says what is kept."""
         settings = self.facts("n_steps", "step_size", "every_level", "precision")
-        settings |= {"weights": weights_hash(network), "given": None if given is None else content_hash(given)}
-        return generate(
-            sampler,
-            self.n_samples,
-            network.image_shape,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            given=given,
-            keep=keep,
-            device=network.sigmas.device,
-            folder=kept_folder(folder / f"{Path(self.network).stem}-{of}", settings),
-        )
+        sizes = {"seed": self.seed, "batch_size": self.batch_size}
+        place = folder / f"{Path(self.network).stem}-{of}"
+        return kept_samples(sampler, network, self.n_samples, folder=place, settings=settings, **sizes, **options)
+
+
+def kept_samples(
+    sampler: Sampler,
+    network: nn.Module,
+    n_samples: int,
+    *,
+    folder: Path | None,
+    settings: Mapping[str, Any],
+    given: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """Draw as `generate` does on a network's device, and keep in a folder that settings and network name.
+
+    Args:
+        sampler, given, options: as for `generate`.
+        network: the one that the sampler asks, with its `image_shape` and its ladder in `sigmas`.
+        n_samples: how many.
+        folder: see `kept_folder`; None keeps nothing.
+        settings: all that the samples depend on, except the network's weights and what is given.
+    """
+    if folder is not None:
+        inputs = {"weights": weights_hash(network), "given": None if given is None else content_hash(given)}
+        folder = kept_folder(folder, {**settings, **inputs})
+    device = network.sigmas.device
+    return generate(sampler, n_samples, network.image_shape, given=given, device=device, folder=folder, **options)
 
 
 def weights_hash(network: nn.Module) -> str:
