@@ -28,17 +28,20 @@ def train(network, n_steps, generator):
     return fit(loss, optimizer, n_steps, schedule=schedule)
 
 
+@torch.no_grad()
 def sample(score, n, generator):
-    """At each level guess the image without noise, x + σ² s(x, σ), and add noise of the next level to the guess."""
+    """At each level guess the image without noise, x + σ² s(x, σ), and add noise of the next level (exercise 6.3)."""
     x = mean + sigmas[0] * torch.randn(n, 1, 28, 28, generator=generator)
-    renew_all = {"step_size": 2 * float(sigmas[-1]) ** 2, "denoise_last": True}  # η = 1: a whole step to the guess
-    return sbgm.final(sbgm.consistent_annealed(score, x, sigmas, **renew_all, generator=generator))
+    for sigma, next_sigma in zip(sigmas, [*sigmas[1:], 0.0], strict=True):
+        x = x + sigma**2 * score(x, sigma) + next_sigma * torch.randn(x.shape, generator=generator)
+    return x
 
 
 if __name__ == "__main__":
-    folder, n_steps, seed = [*sys.argv[1:], *("work/own_network", 3_000, 0)[len(sys.argv) - 1 :]]
+    folder, n_steps, seed = [*sys.argv[1:], *("work/own_network", 3_000, 1)[len(sys.argv) - 1 :]]
     torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
     os.makedirs(folder)  # an error where it exists: nothing is overwritten
+    print(f"{n_steps} steps on {len(images):,} digits, from seed {seed}; three samples of each digit as it learns:")
     generator = torch.Generator().manual_seed(int(seed))
     network = sbgm.DigitNetwork(sigmas, mean, variance, generator=generator)
     losses, sheets, classes = [], {}, torch.arange(10).repeat(3)
@@ -52,8 +55,10 @@ if __name__ == "__main__":
             sbgm.plots.draw_images(right, digits, n_columns=10)
             figure.savefig(f"{folder}/step_{step.step}.png")
             plt.close(figure)
+            print(f"step {step.step}: loss {step.loss:.0f}, {folder}/step_{step.step}.png")
     growth = {"steps": torch.tensor([*sheets]), "losses": torch.tensor(losses)}
     growth["sheets"] = torch.stack([*sheets.values()])
     sbgm.files.save_tensors(f"{folder}/growth.safetensors", growth)
     facts = {"n_steps": int(n_steps), "seed": int(seed)}
-    sbgm.save_network(network, f"{folder}/weights.safetensors", dtype=torch.float16, **facts)
+    sbgm.save_network(network, f"{folder}/own_network.safetensors", dtype=torch.float16, **facts)
+    print(f"{folder}/own_network.safetensors: copy it into the chapters' folder, and chapters 6 to 10 draw with it")

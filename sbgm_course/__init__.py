@@ -6,11 +6,14 @@ bare NotImplementedError, is neither right nor wrong: the check says so, and len
 
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of
 what it draws. The chapters' exercises are loaded when one is first asked for; `exercises()` has them by name.
+
+`own_network()` gives the image network that a student has trained in chapter 6, or else the one that ships.
 """
 
 from sbgm_course.exercise import Exercise, Verdict, WrongAnswer, exercises
+from sbgm_course.own import own_network
 
-__all__ = ["Exercise", "Verdict", "WrongAnswer", "exercises"]
+__all__ = ["Exercise", "Verdict", "WrongAnswer", "exercises", "own_network"]
 
 
 def __getattr__(name: str) -> Exercise:

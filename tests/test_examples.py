@@ -82,15 +82,23 @@ def own():
     return SimpleNamespace(**runpy.run_path(str(OWN)))
 
 
-def test_the_students_network_trains_into_a_new_folder_only(run, tmp_path):
+def test_the_students_network_trains_into_a_new_folder_only(run, tmp_path, capsys):
     run(OWN, "mine", "2")
     files = sorted((tmp_path / "mine").iterdir())
-    assert [path.name for path in files] == ["growth.safetensors", "step_1.png", "step_2.png", "weights.safetensors"]
+    assert [path.name for path in files] == [
+        "growth.safetensors",
+        "own_network.safetensors",
+        "step_1.png",
+        "step_2.png",
+    ]
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 steps on 3,158 digits, from seed 1;")
+    assert all(f"mine/{path.name}" in printed for path in files[1:])
     growth = load_file(files[0])
     assert growth["steps"].tolist() == [1, 2]
     assert (growth["losses"].shape, growth["sheets"].shape) == ((2,), (2, 30, 28, 28))
-    network = load_network(files[-1])
-    assert (network.facts["n_steps"], network.facts["seed"], network.image_shape) == (2, 0, (1, 28, 28))
+    network = load_network(files[1])
+    assert (network.facts["n_steps"], network.facts["seed"], network.image_shape) == (2, 1, (1, 28, 28))
     before = [path.read_bytes() for path in files]
     with pytest.raises(FileExistsError):
         run(OWN, "mine", "2")
@@ -103,6 +111,13 @@ def test_the_students_training_begins_at_the_loss_of_no_network_at_all(own):
     losses = [next(own.train(ZeroNetwork(hidden), 10, generator)).loss for _ in range(100)]
     assert sum(losses) / 100 == pytest.approx(392, abs=4 * (392 / 6400) ** 0.5)
     assert torch.cat(hidden).double().mean() == pytest.approx(0.1, abs=4 * (0.09 / 6400) ** 0.5)
+
+
+def test_the_chapters_load_what_the_program_of_the_students_network_keeps(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("SBGM_FRESH", raising=False)
+    run(OWN, "mine", "1")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert checks.own_network().facts["n_steps"] == 1
 
 
 def test_the_students_sampler_ends_at_the_only_image_there_is(own):
