@@ -100,7 +100,7 @@ def measure(
         },
         data=f"{drawing.network}, {n_samples:,} samples; {n_reference:,} of CIFAR-10's test images",
         note=f"KID: the kernel distance in Inception's features; {HOG}; the controls are made of training images.",
-        narrower=how_narrow(network, n_samples)
+        narrower=f"{how_narrow(network)}; {n_samples} samples, KID in place of FID"
         if differs
         else "; ".join(smaller_differences(weights, machine.precision)),
         networks=[drawing.network],
@@ -110,13 +110,10 @@ def measure(
     )
 
 
-def how_narrow(network: ScoreNetwork, n_samples: int) -> str:
-    """In what a network and its samples are less than the paper's, by what its file says of its training."""
+def how_narrow(network: ScoreNetwork) -> str:
+    """In what a network is less than the paper's, by what its file says of its training."""
     seen = epochs(network.facts, batch_size_of(network.facts))
-    return (
-        f"{network.arguments['channels']} of the paper's 128 channels, {seen:.1f} epochs of some 512, "
-        f"one training; {n_samples} samples, KID in place of FID"
-    )
+    return f"{network.arguments['channels']} of the paper's 128 channels, {seen:.1f} epochs of some 512, one training"
 
 
 # --- what each hour of the training bought ----------------------------------------------------------------------------

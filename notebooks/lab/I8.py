@@ -161,10 +161,35 @@ def measure_fills(fills: Tensor, images: Tensor, known: Tensor, labels: Tensor) 
         classifier is sure of the class.
     """
     n_fills = fills.shape[1]
+    is_sure = sure(fills.flatten(0, 1), labels.repeat_interleave(n_fills, dim=0))
+    return beside_truth(fills, images, known) | {"sure": over_fills(is_sure, n_fills)}
+
+
+def beside_truth(fills: Tensor, images: Tensor, known: Tensor) -> dict[str, Tensor]:
+    """The "seam" and the "miss" of `measure_fills`."""
+    n_fills = fills.shape[1]
     x = fills.flatten(0, 1)
-    mask, truth, classes = (v.repeat_interleave(n_fills, dim=0) for v in (known, images, labels))
-    numbers = {"seam": seam(x, mask), "miss": distance_where(x - truth, ~mask), "sure": sure(x, classes)}
+    mask, truth = (v.repeat_interleave(n_fills, dim=0) for v in (known, images))
+    numbers = {"seam": seam(x, mask), "miss": distance_where(x - truth, ~mask)}
     return {name: over_fills(number, n_fills) for name, number in numbers.items()}
+
+
+def kept_and_spread(fills: Tensor, ys: Tensor, images: Tensor, known: Tensor) -> dict[str, Tensor]:
+    """Of each image, how many known pixels changed, how far off these are, and how much its fills differ: (N,) each.
+
+    Args:
+        fills, ys: (N, F, C, H, W), see `draw_fills`.
+        images, known: see `measure_fills`.
+    """
+    mask = known[:, None].expand_as(fills)
+    miss = fills - images[:, None]
+    spread = fills.var(dim=1) * ~known
+    hidden = (~known).expand_as(images)
+    return {
+        "changed": ((fills != ys) & mask).flatten(1).sum(dim=1),
+        "known, mean square": (miss.square() * mask).flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1),
+        "unknown, variance over fills": spread.flatten(1).sum(dim=1) / hidden.flatten(1).sum(dim=1),
+    }
 
 
 def measure_kind(
@@ -178,16 +203,9 @@ def measure_kind(
         images, known, labels: see `measure_fills`.
     """
     generator = derived_generator(seed("I8"), 0, 1 + masks.KINDS.index(kind))
-    mask = known[:, None].expand_as(fills)
-    miss = fills - images[:, None]
-    spread = fills.var(dim=1) * ~known
     classes = in_batches(load_classifier(), shown(fills.flatten(0, 1))).argmax(dim=1)
-    numbers = {
-        "changed": ((fills != ys) & mask).flatten(1).sum(dim=1),
-        "known, mean square": (miss.square() * mask).flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1),
-        "unknown, variance over fills": spread.flatten(1).sum(dim=1) / (~known).flatten(1).sum(dim=1),
-        "class kept": over_fills(classes == labels.repeat_interleave(fills.shape[1]), fills.shape[1]),
-    }
+    numbers = kept_and_spread(fills, ys, images, known)
+    numbers["class kept"] = over_fills(classes == labels.repeat_interleave(fills.shape[1]), fills.shape[1])
     numbers |= {f"fills, {number}": v for number, v in measure_fills(fills, images, known, labels).items()}
     numbers |= measure_others(images, known, labels, generator)
     return {f"{kind}: {name}": values for name, values in numbers.items()}
@@ -289,8 +307,8 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
             declared("I8", f"{of_class}, fills minus a mean digit", more),
             declared("I8", f"control: {of_class}, fills minus retrieved parts", less),
             declared("I8", f"control: {of_class}, a mean digit minus retrieved parts", less_of_controls),
-            reported(f"{kind}: distance to the truth", over_retrieved(n, "fills")),
-            reported(f"{kind}: seam", seam_place(n, "fills")),
+            reported(f"{kind}: distance to the truth", over_retrieved(n, derived_generator(seed("I8"), 0, 0, 2))),
+            reported(f"{kind}: seam", seam_place(n, derived_generator(seed("I8"), 0, 0, 1))),
         ]
         for name in ("fills", "retrieved parts", "mean digit"):
             measurements.append(reported(f"{of_class}, {name}", estimate(n[f"{name}, sure"])))
@@ -298,24 +316,24 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
     return measurements
 
 
-def seam_place(numbers: dict[str, Tensor], name: str) -> Estimate:
-    """Where the seam of fills lies from the truth's, 0, to that of retrieved parts, 1."""
-    of_truth, of_parts, of_fills = (numbers[f"{who}, seam"] for who in ("truth", "retrieved parts", name))
+def seam_place(numbers: dict[str, Tensor], generator: torch.Generator) -> Estimate:
+    """Where the seam of fills lies from the truth's, 0, to that of retrieved parts, 1; ± by a bootstrap over images."""
+    of_truth, of_parts, of_fills = (numbers[f"{who}, seam"] for who in ("truth", "retrieved parts", "fills"))
 
     def place(i: Tensor) -> float:
         return float((of_fills - of_truth)[i].mean() / (of_parts - of_truth)[i].mean())
 
-    return bootstrap(place, len(of_fills), generator=derived_generator(seed("I8"), 0, 0, 1))
+    return bootstrap(place, len(of_fills), generator=generator)
 
 
-def over_retrieved(numbers: dict[str, Tensor], name: str) -> Estimate:
-    """The distance of fills to the truth over that of retrieved parts, on the same images."""
-    of_fills, of_parts = (numbers[f"{who}, miss"] for who in (name, "retrieved parts"))
+def over_retrieved(numbers: dict[str, Tensor], generator: torch.Generator) -> Estimate:
+    """The distance of fills to the truth over that of retrieved parts, on the same images; ± as in `seam_place`."""
+    of_fills, of_parts = (numbers[f"{who}, miss"] for who in ("fills", "retrieved parts"))
 
     def distances(i: Tensor) -> float:
         return float(of_fills[i].mean() / of_parts[i].mean())
 
-    return bootstrap(distances, len(of_fills), generator=derived_generator(seed("I8"), 0, 0, 2))
+    return bootstrap(distances, len(of_fills), generator=generator)
 
 
 if __name__ == "__main__":
