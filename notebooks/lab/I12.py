@@ -1,16 +1,14 @@
 """I12: samples of CIFAR-10 evolve from noise to images (Fig. 4), by a kernel distance in histograms of edges (HOG)."""
 
-import sys
 from pathlib import Path
 
 import torch
 
-from claims import Found, Measurement, reported, run, seed
-from drawing import CPU, HOW_DRAWN, Drawing, Machine, NSteps, draw
+from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from I2 import how_narrow
-from I4 import evolution
+from ledger import Measurement, Record, record, reported, script_options, seed, show
+from mnist_samples import evolution
 from sbgm import derived_generator
-from sbgm.guard import Count
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, hog_features, kernel_distance, quantise, some_images
@@ -23,12 +21,20 @@ BATCH_SIZE = 12
 
 def measure(
     folder: Path,
-    n_samples: Count = 24,
-    n_steps: NSteps = 100,
-    n_reference: Count = 5_000,
+    n_samples: int = 24,
+    n_steps: int = 100,
+    n_reference: int = 5_000,
     machine: Machine = CPU,
-) -> Found:
-    """Measure I12: the distance of chains to CIFAR-10's test images after each level, as they are and denoised."""
+) -> Record:
+    """Measure I12: the distance of chains to CIFAR-10's test images after each level, as they are and denoised.
+
+    Args:
+        folder: of samples.
+        n_samples: chains.
+        n_steps: T, Langevin steps a level.
+        n_reference: test images that they are compared with.
+        machine: where the network runs.
+    """
     training = load_images("cifar10")  # missing images are told before the drawing
     drawing = Drawing(NETWORK, n_samples=n_samples, n_steps=n_steps, batch_size=BATCH_SIZE, seed=seed("I12"))
     drawn = draw(drawing, folder, machine)
@@ -39,7 +45,8 @@ def measure(
     noisy = [perturb(photographs, sigma, generator=generator) for sigma in network.sigmas.tolist()]
     images = {"states": drawn.states, "denoised": drawn.denoised, "real": noisy}
     curves = {name: [kernel_distance(hog_features(x), reference) for x in levels] for name, levels in images.items()}
-    return Found(
+    return record(
+        "I12",
         i12_measurements(**curves),
         {name: torch.tensor(curve, dtype=torch.float64) for name, curve in curves.items()}
         | {f"{name} of chains": quantise(images[name]) for name in drawn._fields},
@@ -64,4 +71,5 @@ def i12_measurements(states: list[Estimate], denoised: list[Estimate], real: lis
 
 
 if __name__ == "__main__":
-    sys.exit(run("I12", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

@@ -4,19 +4,17 @@ CIFAR-10's images are not passed on: the record has numbers of them alone. What 
 samples, those of I2.
 """
 
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, load_record, reported, run, seed
 from controls import retrieved, seam
-from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, NSteps
+from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine
 from I2 import how_narrow
 from I8 import beside_truth, draw_fills, kept_and_spread, over_retrieved, seam_place
+from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
 from sbgm import derived_generator
-from sbgm.guard import Count
 from sbgm.images import masks
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
@@ -35,8 +33,15 @@ def known_pixels(n: int, shape: tuple[int, ...]) -> Tensor:
     return of_kinds[:, None].expand(-1, n, -1, -1, -1)
 
 
-def measure(folder: Path, n_images: Count = 8, n_steps: NSteps = 100, machine: Machine = CPU) -> Found:
-    """Measure I13: inpaint the first test images of CIFAR-10, and samples of the network to be shown."""
+def measure(folder: Path, n_images: int = 8, n_steps: int = 100, machine: Machine = CPU) -> Record:
+    """Measure I13: inpaint the first test images of CIFAR-10, and samples of the network to be shown.
+
+    Args:
+        folder: of fills.
+        n_images: test images, two at least.
+        n_steps: T, Langevin steps a level.
+        machine: where the network runs.
+    """
     images = load_images("cifar10", "test")[:n_images]
     training = load_images("cifar10")
     known = known_pixels(n_images, tuple(images.shape[-2:]))
@@ -49,7 +54,8 @@ def measure(folder: Path, n_images: Count = 8, n_steps: NSteps = 100, machine: M
     originals = load_record("I2").tensors["denoised"][:N_SHOWN].float() / 255
     of_samples = known[:, :1].expand(-1, N_SHOWN, -1, -1, -1)
     to_show, _ = draw_fills(drawing, originals, of_samples, folder / "samples", machine, n_fills=N_FILLS)
-    return Found(
+    return record(
+        "I13",
         i13_measurements(numbers),
         {"originals": quantise(originals), "fills": quantise(to_show), "masks": known[:, 0].contiguous(), **numbers},
         data=f"{NETWORK}; the first {n_images} of CIFAR-10's test images, 50,000 training images",
@@ -102,4 +108,5 @@ def i13_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I13", measure))
+    options = script_options(__doc__, "I13", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

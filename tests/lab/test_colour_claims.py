@@ -5,11 +5,10 @@ import math
 import pytest
 import torch
 
-import claims
 import I12
 import I13
-import make_ledger
-from claims import Record, measure_claim, reported
+import ledger
+from ledger import Record, reported
 from sbgm.measure import Estimate, quantise
 from sbgm.noise import perturb
 from seeds import seeded
@@ -22,17 +21,17 @@ def by_label(measurements):
 def test_the_distances_of_states_denoised_states_and_photographs_must_fall():
     falling = [Estimate(v, 0.1) for v in (9, 7, 5, 3)]
     good = by_label(I12.i12_measurements(falling, falling, falling))
-    assert set(claims.claims()["I12"].bounds) < set(good)
+    assert set(ledger.claims()["I12"].bounds) < set(good)
     assert all(m.met for m in good.values())
     assert good["HOG distance of the denoised state after σ_L"].value == 3
     failed = {m.label for m in I12.i12_measurements(falling, falling, falling[::-1]) if not m.met}
-    assert failed == {label for label in claims.claims()["I12"].bounds if label.startswith("control")}
+    assert failed == {label for label in ledger.claims()["I12"].bounds if label.startswith("control")}
 
 
 def test_chains_of_colour_are_measured_after_each_level(mnist, colour, results, tmp_path):
-    record = measure_claim("I12", I12.measure, tmp_path / "samples", n_samples=5, n_steps=1, n_reference=30)
-    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["I12"].bounds)
-    assert make_ledger.outcome(record)
+    record = I12.measure(tmp_path / "samples", n_samples=5, n_steps=1, n_reference=30)
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I12"].bounds)
+    assert ledger.outcome(record)
     kept = record.tensors
     assert kept["states of chains"].shape == kept["denoised of chains"].shape == (2, 5, 3, 8, 8)
     assert kept["real"].shape == (2, 2)
@@ -58,7 +57,7 @@ def test_fills_of_colour_are_held_against_the_truth_and_retrieved_parts():
         assert float(of_kind["fills, miss"].mean()) == pytest.approx(0.05, rel=0.01)
         assert float(of_kind["retrieved parts, miss"].mean()) == pytest.approx(float(of_parts.mean()), rel=0.02)
     found = by_label(I13.i13_measurements(numbers))
-    assert set(claims.claims()["I13"].bounds) < set(found)
+    assert set(ledger.claims()["I13"].bounds) < set(found)
     assert all(m.met for m in found.values())
     numbers["centre-box: changed"] = torch.ones(4)
     numbers["right-half: unknown, variance over fills"] = torch.full((4,), 0.029**2)
@@ -68,11 +67,11 @@ def test_fills_of_colour_are_held_against_the_truth_and_retrieved_parts():
 
 def test_the_record_of_fills_holds_no_image_of_the_data(mnist, colour, results, tmp_path):
     samples = torch.rand(6, 3, 8, 8, generator=seeded(5))
-    facts = claims.attach("I2", {"denoised": quantise(samples)}, {}, networks=[], command="")
-    claims.save_record(Record("I2", "reported", (reported("x", 1),), facts=facts), results)
-    record = measure_claim("I13", I13.measure, tmp_path / "fills", n_images=2, n_steps=1)
-    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["I13"].bounds)
-    assert make_ledger.outcome(record)
+    facts = ledger.attach("I2", {"denoised": quantise(samples)}, {}, networks=[])
+    ledger.save_record(Record("I2", "reported", (reported("x", 1),), facts=facts), results)
+    record = I13.measure(tmp_path / "fills", n_images=2, n_steps=1)
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I13"].bounds)
+    assert ledger.outcome(record)
     assert by_label(record.measurements)["known pixels that are not the last y"].value == 0
     kept = record.tensors
     images = {name: tensor for name, tensor in kept.items() if tensor.ndim > 1}
