@@ -71,8 +71,9 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
         s = score_at(score, x, sigma)
         loss = 0.5 * _dot(s, s)
         # The trace needs ∂s_d/∂x_d alone, but a backward pass gives a row of the Jacobian: D passes for D numbers.
-        for d, component in enumerate(s.flatten(1).unbind(dim=1)):
-            slope = _gradient(component, x, keep_graph)
+        components = s.flatten(1)
+        for d in range(components.shape[1]):
+            slope = _gradient(components[:, d], x, keep_graph)
             loss = loss + slope.flatten(1)[:, d]
     return _reduced(loss if keep_graph else loss.detach(), reduction)
 

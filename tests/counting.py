@@ -1,7 +1,8 @@
-"""Scores that count: how often they are asked, which is the cost of sampling, and which labels they are given."""
+"""What counts: scores, how often they are asked and with which labels; and the operations of torch."""
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class CountedScore:
@@ -31,3 +32,13 @@ class ZeroNetwork(nn.Module):
         assert sigma.shape == label.shape == x.shape[:1]
         self.hidden.append(label == 10)
         return self.zero * x
+
+
+class CountedOperations(TorchDispatchMode):
+    """While it is entered, the operations on tensors are counted in `count`, backward passes included."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import functional_call
 
+from counting import CountedOperations
 from properties.comparing import assert_like, assert_near, untouched
 from properties.strategies import BAD_SCORES, DTYPES, SEEDS, batches, ladders, normal, scores, seeded, sigmas_of, wide
 from sbgm import (
+    MLP,
     ConditionalMLP,
     EnergyMLP,
     denoising_score_matching_loss,
@@ -85,6 +87,17 @@ def test_a_linear_scores_objectives_are_their_formulas(x, projection, autodiff, 
     options = {"projection": projection, "autodiff": autodiff}
     sliced = sliced_score_matching_loss(score, x, generator=seeded(seed), reduction="none", **options)
     assert_near(sliced, (v @ matrix * v).sum(dim=1) + norm)
+
+
+def test_each_dimension_adds_the_same_number_of_operations_to_the_exact_objective():
+    """One backward pass, however many components the score has."""
+    counts = []
+    for dim in (10, 20, 30):
+        network = MLP(dim, width=4, depth=1, generator=seeded())
+        with CountedOperations() as operations:
+            score_matching_loss(network, torch.zeros(1, dim)).backward()
+        counts.append(operations.count)
+    assert counts[2] - counts[1] == counts[1] - counts[0]
 
 
 # --- denoising score matching, Eq. 2 and 5 ---------------------------------------------------------------------------
