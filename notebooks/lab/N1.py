@@ -25,6 +25,8 @@ N_NETWORKS = 5
 N_IMAGES = 1_000
 SETTINGS = DigitsTraining()
 REFINENET = "mnist_ncsn"
+D = 784
+"""Pixels of MNIST."""
 KINDS = ("lengths", "losses", "norms", "sums")
 
 
@@ -131,10 +133,15 @@ def n1_measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
     by_twin = tensors["twins"][:, 1, :3, 0] / tensors["held_out"][:, 1, :3, 0]
     least = by_twin.min(dim=1).values
     spreads = torch.tensor([spread(levels[1]).value for levels in tensors["held_out"]])
+    largest = max(estimates(losses))
+    zero = Estimate(D / 2, 0)  # λℓ of a score of zero
     numbers = [
         declared("N1", "RefineNet: largest over smallest λℓ", spread(losses)),
+        declared("N1", "control: RefineNet: largest λℓ over that of a score of zero", ratio(largest, zero)),
         declared("N1", "twins' λℓ over it at the three largest σ, the least", of_networks(least)),
-        declared("N1", "control: RefineNet, E‖σs‖² + 2λℓ off D, the largest", off_dimension(sums, 784)),
+        declared("N1", "control: RefineNet, E‖σs‖² + 2λℓ off D, the largest", off_dimension(sums, D)),
+        reported("RefineNet: smallest λℓ", min(estimates(losses))),
+        reported("RefineNet: largest λℓ", largest),
         reported("perceptrons: largest over smallest λℓ", of_networks(spreads)),
     ]
     for name, images in (("held_out", "held-out digits"), ("training", "training digits")):
