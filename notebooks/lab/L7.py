@@ -114,7 +114,8 @@ def measure_seed(part: int, generator: torch.Generator) -> dict[str, Tensor]:
 
 def measure(folder: Path) -> Record:
     """Measure L7: the errors of six networks of each arm and σ, and their ratio in each arm."""
-    place = kept_folder(folder / "errors", {"arms": ARMS, "sigmas": SIGMAS})
+    trainings = {"figure2": dataclasses.asdict(FIGURE2_AUTHORS), "longer": dataclasses.asdict(LONGER)}
+    place = kept_folder(folder / "errors", trainings | {"arms": ARMS, "sigmas": SIGMAS, "n_points": N_POINTS})
     parts = list(kept_parts(measure_seed, N_SEEDS, seed=seed("L7"), folder=place))
     errors = {kind: torch.cat([part[kind] for part in parts]) for kind in KINDS}
     narrower = ["in two dimensions, on one mixture"]
