@@ -53,8 +53,8 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 # need not wait for it.
 UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,gpu/test_gpu_chapter gpu/test_gpu_precisions \
   images/test_compiled notebooks/test_again notebooks/test_lessons notebooks/test_links notebooks/test_refused \
-  tools/test_release tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures test_editor \
-  test_environment test_readme test_versions test_wheel)
+  notebooks/test_wrong_answers tools/test_release tools/test_nbval_comparison tools/test_notebooks \
+  tools/test_readme_figures test_editor test_environment test_readme test_versions test_wheel)
 # Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
 PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 

@@ -22,7 +22,8 @@ CELL_TIMEOUT = 300.0
 # What takes longest begins first, lest one worker is left with it at the end. One file builds the site; the others that
 # look at it come when it is there, lest their workers wait for it.
 LONGEST = (
-    "tests/docs/test_site.py", "tests/browser/test_lab.py", "tests/tools/test_release.py", "notebooks", "tests/browser",
+    "tests/docs/test_site.py", "tests/browser/test_lab.py", "tests/tools/test_release.py",
+    "tests/notebooks/test_wrong_answers.py", "notebooks", "tests/browser",
     "tests/lab/test_digit_claims.py", "tests/images/test_devices.py",
     "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
     "tests/lab/test_M2.py",

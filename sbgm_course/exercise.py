@@ -162,7 +162,8 @@ def _compare(
             refuse(both, f"two mistakes at once. (1) {sentence} (2) {subject} {words}")
     distance = float((answer - expected).abs().max()) / max(float(expected.abs().max()), 1e-30)
     if distance < 1e-5:
-        raise WrongAnswer(f"{subject} is right only to {distance:.1g}: is a part of it computed in single precision?")
+        how = "is a part of it computed in single precision, or by finite differences?"
+        raise WrongAnswer(f"{subject} is right only to {distance:.1g}: {how}")
     raise WrongAnswer(
         f"{subject} is off by up to {distance:.2g} of the largest right value; the check knows no mistake that gives "
         "these numbers. Work out one small case by hand, and compare"
