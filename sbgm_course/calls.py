@@ -54,7 +54,8 @@ class TanhField:
     """A small differentiable network, s(x, σ) = W₂ tanh(W₁ x + b)/(1 + σ), for x of any shape of D numbers.
 
     It is no gradient of any density, so that a trace taken wrongly shows; it depends on σ, so that a wrong σ shows. A
-    label, 0 to 9, one for all or (B,), moves b; 10 stands for any class, and moves nothing.
+    label, 0 to 9, one for all or (B,), moves b; 10 stands for any class, and moves nothing. A bias (B, 5) is that of
+    a network which has been told each example's class: it is asked for the whole batch.
     """
 
     def __init__(self, inner: Tensor, bias: Tensor, outer: Tensor) -> None:
@@ -72,6 +73,8 @@ class TanhField:
         """s(x, σ) or s(x, σ, label), of x's shape; σ is one number, or (B,)."""
         form = tuple(sigma.shape) if isinstance(sigma, Tensor) else ()
         refuse(len(form) > 1, f"your function tells the score σ of shape {form}: it takes one number, or (B,)")
+        is_part = self.bias.ndim > 1 and len(x) != len(self.bias)
+        refuse(is_part, "your function asks the score for a part of the batch: ask it once, for all examples")
         moved = self.bias + 0.3 * (10 - torch.as_tensor(label, dtype=x.dtype)).reshape(-1, 1)
         hidden = torch.tanh(x.flatten(1) @ self.inner + moved)
         s = (hidden @ self.outer).reshape(x.shape)

@@ -3,7 +3,7 @@
 import torch
 
 from sbgm.guard import against
-from sbgm_course.calls import Asked, one_number
+from sbgm_course.calls import Asked, TanhField, one_number
 from sbgm_course.chapter_02 import half_square
 from sbgm_course.exercise import exercise, in_both_precisions
 
@@ -11,7 +11,8 @@ from sbgm_course.exercise import exercise, in_both_precisions
 def _on_ladders(trial):
     for score, x, z in trial.batches((6, 3), (5, 1, 4, 4)):
         sigmas = 2.0 * trial.uniform(0.4, 0.6) ** torch.arange(4, dtype=x.dtype)
-        yield score, x, sigmas, torch.randperm(len(x), generator=trial.generator) % 4, z
+        told = TanhField(score.inner, trial.randn(len(x), 5, dtype=x.dtype), score.outer)  # each example's class
+        yield told, x, sigmas, torch.randperm(len(x), generator=trial.generator) % 4, z
 
 
 @exercise("6.1", minutes=15, cases=_on_ladders, like=one_number, gradients=True)
@@ -19,8 +20,8 @@ def ncsn_loss(score, x, sigmas, levels, z):
     """`ncsn_loss(score, x, sigmas, levels, z)`: the objective over a ladder (Eq. 5 and 6) with λ(σ) = σ².
 
     x and z are (B, *shape), sigmas is a descending tensor (L,), levels holds an index from 0 for every example, (B,),
-    and the score takes (x, σ) with σ of shape (B,). The loss is one number, averaged over the batch, and must be
-    differentiable by the score's parameters.
+    and the score takes (x, σ) with σ of shape (B,), and is asked once, for the whole batch. The loss is one number,
+    averaged over the batch, and must be differentiable by the score's parameters.
     """
     sigma = sigmas[levels]
     each = sigma.reshape(-1, *[1] * (x.ndim - 1))  # broadcasts against x

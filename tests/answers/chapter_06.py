@@ -5,14 +5,18 @@ from torch.nn import functional
 
 
 def ncsn_example_by_example(score, x, sigmas, levels, z):
+    sigma = sigmas[levels]
+    noisy = torch.stack([x_i + s * z_i for x_i, s, z_i in zip(x, sigma, z, strict=True)])
     total = 0.0
-    for x_i, level, z_i in zip(x, levels.tolist(), z, strict=True):
-        sigma = sigmas[level]
-        noisy = x_i + sigma * z_i
-        s = score(noisy[None], sigma[None])[0]
-        residual = s + (noisy - x_i) / sigma**2
-        total = total + sigma**2 * (residual**2).sum() / 2
+    for s, score_i, x_i, noisy_i in zip(sigma, score(noisy, sigma), x, noisy, strict=True):
+        total = total + s**2 * ((score_i + (noisy_i - x_i) / s**2) ** 2).sum() / 2
     return total / len(x)
+
+
+def ncsn_by_mean(score, x, sigmas, levels, z):
+    sigma = sigmas[levels].view(-1, *[1] * (x.ndim - 1))
+    scaled = sigma * score(torch.addcmul(x, sigma, z), sigmas[levels])
+    return functional.mse_loss(scaled, -z) * x[0].numel() / 2
 
 
 def ncsn_level_by_level(score, x, sigmas, levels, z):
@@ -71,13 +75,13 @@ def at_one_level(network, label, w):
 
 
 RIGHT = {
-    "ncsn_loss": (ncsn_example_by_example, ncsn_level_by_level),
+    "ncsn_loss": (ncsn_example_by_example, ncsn_by_mean),
     "look_far": (by_einsum, far_place_by_place),
     "renewed": (renew_by_mean, renew_noise_first),
     "guided": (Guided, guided_by_lerp),
 }
 WRONG = {
-    "ncsn_loss": {"σ not broadcast": not_broadcast},
+    "ncsn_loss": {"σ not broadcast": not_broadcast, "a part of the batch": ncsn_level_by_level},
     "look_far": {
         "over rows of the image": lambda h, weight, bias: h @ weight + bias,
         "W cut off": lambda h, weight, bias: by_einsum(h, weight.detach(), bias),
