@@ -20,11 +20,7 @@ BATCH_SIZE = 12
 
 
 def measure(
-    folder: Path,
-    n_samples: int = 24,
-    n_steps: int = 100,
-    n_reference: int = 5_000,
-    machine: Machine = CPU,
+    folder: Path, n_samples: int = 24, n_steps: int = 100, n_reference: int = 5_000, machine: Machine = CPU
 ) -> Record:
     """Measure I12: the distance of chains to CIFAR-10's test images after each level, as they are and denoised.
 
@@ -32,7 +28,7 @@ def measure(
         folder: of samples.
         n_samples: chains.
         n_steps: T, Langevin steps a level.
-        n_reference: test images that they are compared with.
+        n_reference: test images to compare with.
         machine: where the network runs.
     """
     training = load_images("cifar10")  # missing images are told before the drawing
@@ -54,7 +50,7 @@ def measure(
         note="The denoised state is x + σ²s(x, σ). The ten distances are taken for independent.",
         narrower=how_narrow(network),
         networks=[NETWORK],
-        facts=drawing.facts(*HOW_DRAWN) | {"n_control": N_CONTROL},
+        facts=drawing.facts(*HOW_DRAWN) | {"n_reference": n_reference, "n_control": N_CONTROL},
     )
 
 

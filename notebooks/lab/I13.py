@@ -24,7 +24,7 @@ from sbgm.noise import perturb
 NETWORK = "cifar10_ncsn"
 KINDS = ("right-half", "centre-box")
 N_FILLS = 3
-N_SHOWN = 6
+N_SHOWN = 4
 
 
 def known_pixels(n: int, shape: tuple[int, ...]) -> Tensor:
@@ -46,14 +46,14 @@ def measure(folder: Path, n_images: int = 8, n_steps: int = 100, machine: Machin
     training = load_images("cifar10")
     known = known_pixels(n_images, tuple(images.shape[-2:]))
     drawing = Drawing(NETWORK, n_steps=n_steps, seed=seed("I13"))
-    fills, ys = draw_fills(drawing, images, known, folder / "test", machine, n_fills=N_FILLS)
+    fills, ys = draw_fills(drawing, images, known, folder, machine, n_fills=N_FILLS)
     numbers = {}
     for i, kind in enumerate(KINDS):
         of_kind = measure_kind(fills[i], ys[i], images, known[i], training, derived_generator(seed("I13"), 0, i))
         numbers |= {f"{kind}: {name}": values for name, values in of_kind.items()}
     originals = load_record("I2").tensors["denoised"][:N_SHOWN].float() / 255
     of_samples = known[:, :1].expand(-1, N_SHOWN, -1, -1, -1)
-    to_show, _ = draw_fills(drawing, originals, of_samples, folder / "samples", machine, n_fills=N_FILLS)
+    to_show, _ = draw_fills(drawing, originals, of_samples, folder, machine, n_fills=N_FILLS)
     return record(
         "I13",
         i13_measurements(numbers),
@@ -63,7 +63,7 @@ def measure(folder: Path, n_images: int = 8, n_steps: int = 100, machine: Machin
         "samples, since CIFAR-10's images are not passed on.",
         narrower=how_narrow(load_network(NETWORK)),
         networks=[NETWORK],
-        facts=drawing.facts(*HOW_DRAWN[1:]),
+        facts=drawing.facts(*HOW_DRAWN[1:]) | {"n_images": n_images},
     )
 
 
@@ -108,5 +108,5 @@ def i13_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "I13", draws=True)
+    options = script_options(__doc__, "samples", draws=True)
     show(measure(options.folder, machine=Machine(options.device, options.compile)))

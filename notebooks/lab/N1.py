@@ -80,6 +80,14 @@ def off_dimension(sums: Tensor, dimension: int) -> Estimate:
     return max(Estimate(abs(value / dimension - 1), se / dimension) for value, se in sums.tolist())
 
 
+def slope(sigmas: Tensor, levels: Tensor) -> Estimate:
+    """Of the least-squares line of the logarithm of numbers (L, 2) against log σ, (L,); errors as if independent."""
+    x = sigmas.double().log() - sigmas.double().log().mean()
+    weights = x / x.square().sum()
+    means, errors = levels.T
+    return Estimate(float(weights @ means.log()), float((weights * errors / means).norm()))
+
+
 def perceptrons(folder: Path, weighting: str = "sigma_squared") -> list[ImageMLP]:
     """Five networks on the 8×8 digits, trained unless they are in the folder."""
     settings = dataclasses.replace(SETTINGS, weighting=weighting)

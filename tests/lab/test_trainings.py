@@ -1,0 +1,39 @@
+"""Numbers of other trainings of the MNIST network: those of the claims, on a file, and their scatter."""
+
+import pytest
+import torch
+
+import ledger
+import N1
+import trainings
+from errors import of_networks
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network
+from sbgm.measure import ratio
+
+
+def test_a_file_has_the_numbers_that_the_claims_bound(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(N1, "N_IMAGES", 8)
+    file = str(mnist / "mnist_ncsn.safetensors")
+    numbers = trainings.of_training(file, tmp_path, n_samples=130, n_steps=1)
+    for claim_id in ("I1", "I4", "I7"):
+        bounded = {f"{claim_id}: {i}" for i, b in ledger.claims()[claim_id].bounds.items() if not b.control}
+        assert bounded == {label for label in numbers if label.startswith(claim_id)}
+    assert "I6: annealed over the nearer control" in numbers
+    network, images = load_network(file), load_images("mnist", "test")[:8]
+    levels = N1.level_by_level(network, images, network.sigmas, generator=N1.generator_for(N1.N_NETWORKS))
+    assert numbers["N1: largest over smallest λℓ"] == N1.spread(levels[1]).value
+    assert numbers["N2: slope"] == N1.slope(network.sigmas, levels[2]).value
+    of_two = ratio(*(N1.estimates(levels[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
+    assert numbers["N5: max/min, α ∝ σ²"] == pytest.approx(max(of_two.value, 1 / of_two.value))
+
+
+def test_a_slope_is_that_of_a_power_law():
+    sigmas = torch.tensor([1.0, 0.3, 0.1], dtype=torch.float64)
+    levels = torch.stack([5 * sigmas**-0.9, 0.01 * sigmas], dim=1)
+    assert N1.slope(sigmas, levels).value == pytest.approx(-0.9, abs=1e-5)
+
+
+def test_the_scatter_of_trainings_is_students():
+    found = trainings.between([{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 2.5}, {"a": 5.0, "b": 2.0}])
+    assert found == {"a": of_networks(torch.tensor([1.0, 3.0, 5.0])), "b": of_networks(torch.tensor([2.0, 2.5, 2.0]))}
