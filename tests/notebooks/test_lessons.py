@@ -17,7 +17,7 @@ LESSONS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 DERIVATION_TAG = "derivation"
 WORDS = 3_200  # of Markdown, solutions and derivations apart
 FENCE = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-LINES = {"06": 175}  # of code that is seen; others have 125
+LINES = 125  # of code that is seen
 LONGEST = 25  # of a cell
 A_MOVE = 400_000  # bytes
 ALL_NOTEBOOKS = 14_000_000
@@ -46,7 +46,7 @@ def test_a_lesson_is_short(path):
     assert sum(len(text.split()) for text in texts(path)) <= WORDS
     seen = [c.source for c in read(path).cells if c.cell_type == "code" and FOLDED_TAG not in tags_of(c)]
     n_lines = sorted(sum(bool(line.strip()) for line in source.splitlines()) for source in seen)
-    assert sum(n_lines) <= LINES.get(path.stem[:2], 125)
+    assert sum(n_lines) <= LINES
     assert n_lines[-1] <= LONGEST
     for text in texts(path, DERIVATION_TAG):
         assert text.startswith("<details><summary>")

@@ -1,5 +1,10 @@
 """The student's network in chapter 6: the class on the page, and the cell that trains it when asked."""
 
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +15,15 @@ import sbgm
 import sbgm_course as checks
 from counting import ZeroNetwork
 from notebooks import read, tags_of
+from sbgm import plots
+from sbgm.apps.train import settings_of, train
 from seeds import seeded
 
 CHAPTER = tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb"
 CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code" and "exercise" not in tags_of(cell)]
 (SWITCH,) = [source for source in CODE if source.startswith("TRAIN = False  #")]
 NEEDED = ("def train(", "class Block", "class DigitNetwork", "def digits_objective", "def draw(", "def train_and_keep(")
+(TAKEN,) = [source for source in CODE if "checks.own_network()" in source]
 WRITTEN = {name: checks.exercises()[name].right for name in ("ncsn_loss", "look_far", "renewed", "guided")}
 
 
@@ -34,7 +42,9 @@ class Silent:
 def page(tmp_path, monkeypatch):
     """The names of the chapter's cells up to the switch, in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    names = {"Path": Path, "torch": torch, "nn": torch.nn, "sbgm": sbgm, "display": lambda shown: None, **WRITTEN}
+    monkeypatch.delenv("SBGM_FRESH", raising=False)
+    names = {"Path": Path, "torch": torch, "nn": torch.nn, "sbgm": sbgm, "checks": checks, "plots": plots}
+    names |= {"display": lambda shown: None, **WRITTEN}
     for source in CODE:
         if any(words in source for words in NEEDED):
             exec(source, names)
@@ -61,36 +71,59 @@ def test_the_class_on_the_page_is_that_of_the_library(page):
 
 def test_nothing_is_trained_or_written_unless_asked(page, tmp_path):
     exec(SWITCH, page)
-    assert "yours" not in page
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_training_that_was_asked_for_is_kept_and_never_overwritten(page, tmp_path, capsys):
     page["ladder"] = page["ladder"][::10]  # else samples take most of the time
     exec(asked(3), page)
-    assert Silent.last.shown == [(1, (100, 1, 28, 28))]
+    assert Silent.last.shown == [(1, (100, 1, 28, 28)), (3, (100, 1, 28, 28))]
     (kept,) = tmp_path.iterdir()
     assert capsys.readouterr().out == f"kept in {kept}, after 3 of 3 steps\n"
+    exec(TAKEN, page)  # the cell that puts weights into the class on the page
+    assert "your network, own_network.safetensors: 3 training steps" in capsys.readouterr().out
     loaded = sbgm.load_network("own_network.safetensors")
     x = torch.rand(2, 1, 28, 28, generator=seeded())
-    torch.testing.assert_close(loaded(x, 1.0, 3), page["yours"](x, 1.0, 3))
-    assert loaded.facts["n_steps"] == 3
+    torch.testing.assert_close(loaded(x, 1.0, 3), page["own"](x, 1.0, 3))
+    assert (loaded.facts["n_steps"], loaded.facts["seed"]) == (3, 1)
     before = kept.read_bytes()
     exec(asked(3), page)  # the switch was left on: the cells below still run
     assert "own_network.safetensors keeps a network already" in capsys.readouterr().out
     assert kept.read_bytes() == before
 
 
-def test_a_network_that_cannot_be_kept_is_refused_before_the_training(page, tmp_path):
+def test_the_seed_decides_which_network_it_is(page):
+    page["ladder"] = page["ladder"][::10]
+    weights = []
+    for seed in (1, 2, 1):
+        exec(asked(1).replace("SEED = 1", f"SEED = {seed}"), page)
+        weights.append(Path("own_network.safetensors").read_bytes())
+        Path("own_network.safetensors").unlink()
+    assert weights[0] == weights[2] != weights[1]
+
+
+@pytest.mark.parametrize("name", ["look_far", "ncsn_loss"])
+def test_a_function_that_its_check_has_refused_stops_the_training_before_it_begins(page, tmp_path, name, capsys):
+    def wrong(*arguments):
+        return 2 * WRITTEN[name](*arguments)
+
     names = page["Block"].forward.__globals__  # in which the network finds the student's function
-    names["look_far"] = lambda h, weight, bias: WRITTEN["look_far"](h, weight.T, bias)
+    names[name] = getattr(checks, name)(wrong)
     page["train"] = lambda network, n_steps, objective: pytest.fail("trained")
-    with pytest.raises(ValueError, match="network must give the scores that DigitNetwork gives"):
-        exec(asked(3), page)
+    exec(asked(3), page)
+    assert capsys.readouterr().out.startswith("not trained: first correct ncsn_loss or look_far")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_training_keeps_what_it_has(page):
+def test_a_class_that_was_changed_is_refused_after_one_step(page, tmp_path):
+    forward = page["Block"].forward
+    page["Block"].forward = lambda block, h, level: 2 * forward(block, h, level)
+    with pytest.raises(ValueError, match="network must give the scores that DigitNetwork gives"):
+        exec(asked(3_000), page)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_training_keeps_what_was_last_shown(page, tmp_path):
     class Interrupted(Silent):
         def show(self, losses, images):
             raise KeyboardInterrupt
@@ -100,6 +133,60 @@ def test_an_interrupted_training_keeps_what_it_has(page):
     with pytest.raises(KeyboardInterrupt):
         exec(asked(3), page)
     assert sbgm.load_network("own_network.safetensors").facts["n_steps"] == 1
+
+
+def test_a_network_of_no_steps_is_never_written(page, tmp_path):
+    def interrupted(network, n_steps, objective):
+        raise KeyboardInterrupt
+        yield
+
+    page["train"] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        exec(asked(3), page)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("chapter", range(6, 11))
+def test_the_chapters_take_the_students_own_where_it_lies(chapter, tmp_path, monkeypatch, capsys):
+    (path,) = tool.NOTEBOOKS.glob(f"{chapter:02}_*.ipynb")
+    (cell,) = (c.source for c in read(path).cells if c.cell_type == "code" and "checks.own_network()" in c.source)
+    (line,) = (line for line in cell.splitlines() if "checks.own_network()" in line)
+    monkeypatch.delenv("SBGM_FRESH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    own = sbgm.DigitNetwork([5.0, 1.0, 0.02], generator=seeded())
+    sbgm.save_network(own, "own_network.safetensors", n_steps=8)
+    names = {"checks": checks, "own": sbgm.DigitNetwork([5.0, 0.02])}
+    exec(line, names)
+    x = torch.rand(2, 1, 28, 28, generator=seeded())
+    torch.testing.assert_close(names.get("network", names["own"])(x, 1.0, 3), own(x, 1.0, 3))
+    assert "8 training steps" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_what_a_reader_has_kept_changes_no_comparison(tmp_path):
+    """Chapters 7 and 11 pass, twice, beside an own network and a run that was stopped; both stay as they are."""
+    for name in ("sbgm", "sbgm_course", "tools"):
+        shutil.copytree(tool.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(tool.ROOT / name, tmp_path / name)
+    (tmp_path / "data").symlink_to(tool.ROOT / "data")
+    (tmp_path / "notebooks").mkdir()
+    for chapter in ("07_image_generation", "11_the_full_experiment"):
+        shutil.copy(tool.NOTEBOOKS / f"{chapter}.ipynb", tmp_path / "notebooks")
+    own = sbgm.DigitNetwork([5.0, 1.0, 0.02], generator=seeded())
+    sbgm.save_network(own, tmp_path / "notebooks" / "own_network.safetensors", n_steps=8)
+    settings = settings_of("digits", "laptop", channels=8, steps=4, batch_size=8, threads=1, precision="fp32")
+    run = tmp_path / "runs" / "full_experiment" / "minute-digits"
+    train(dataclasses.replace(settings, steps=2), run)
+    kept = sorted(path for path in [*run.rglob("*"), *(tmp_path / "notebooks").glob("*.safetensors")] if path.is_file())
+    before = [path.read_bytes() for path in kept]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment.pop("SBGM_FRESH", None)
+    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-q", "notebooks"]
+    for _ in range(2):
+        outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert outcome.returncode == 0, outcome.stdout[-3_000:]
+        assert [path.read_bytes() for path in kept] == before
 
 
 def test_the_students_training_begins_at_the_loss_of_no_network_at_all(page):
