@@ -288,16 +288,17 @@ def _judge_training(exercise, trial):
 
 
 @partial(Exercise, number="4.6", minutes=30, judge=_judge_training, like=None)
-def train_score(data, sigmas, generator):
-    """`train_score(data, sigmas, generator)`: a network trained on data (N, 2), as a score that takes (x, σ).
+def train_score(data, sigmas, generator, n_steps=500):
+    """`train_score(data, sigmas, generator, n_steps)`: a network trained on data (N, 2), as a score that takes (x, σ).
 
     sigmas is the ladder (L,). The score is called with points (B, 2) and with σ as a float, and returns (B, 2); it is
-    judged by what Algorithm 1 draws with it. Batches, levels and noise come from the generator.
+    judged by what Algorithm 1 draws with it after n_steps steps of training. Batches, levels and noise come from the
+    generator.
     """
-    return _trained(data, sigmas, generator)
+    return _trained(data, sigmas, generator, n_steps)
 
 
-def _trained(data, sigmas, generator, told=torch.log):
+def _trained(data, sigmas, generator, n_steps=500, told=torch.log):
     """A network's score; `told` makes of σ what the network sees beside x."""
     layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
 
@@ -305,7 +306,6 @@ def _trained(data, sigmas, generator, told=torch.log):
         sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
         return layers(torch.cat([x / (16 + sigma**2).sqrt(), told(sigma)], dim=1)) / sigma
 
-    n_steps = 500
     optimizer = torch.optim.Adam(layers.parameters(), lr=2e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     for _ in range(n_steps):
@@ -323,20 +323,20 @@ def _trained(data, sigmas, generator, told=torch.log):
 
 def _on_levels(some):
     """Train on some of the levels only."""
-    return lambda data, sigmas, generator: train_score.right(data, sigmas[some], generator)
+    return lambda data, sigmas, *others: train_score.right(data, sigmas[some], *others)
 
 
 def _changed(change):
     """Train well, and return `change(s)` in the place of the score s."""
 
-    def mistaken(data, sigmas, generator):
-        score = train_score.right(data, sigmas, generator)
+    def mistaken(*arguments):
+        score = train_score.right(*arguments)
         return lambda x, sigma: change(score(x, sigma))
 
     return mistaken
 
 
-def _copier(data, sigmas, generator):
+def _copier(data, sigmas, generator, n_steps=500):
     """The exact score of the data points with noise, which nothing has smoothed."""
 
     def score(x, sigma):

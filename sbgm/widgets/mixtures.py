@@ -309,7 +309,7 @@ def annealing_explorer(
     right.plot(axis, exact, "k--", lw=1.2, label="exact")
     (path,) = right.plot([], [], "o-", color=BLUE, ms=4, label="chains", animated=True)
     right.set(xscale="log", xlim=(40, 0.08), xlabel=r"$\sigma$ of the level (falling)")
-    right.set(ylim=(0.3, 1), ylabel="share nearer to (5, 5)", title="the weight after each level")
+    right.set(ylim=(0.3, 1), ylabel="share nearer to (5, 5)", title="the share after each level")
     ticks = (30, 10, 3, 1, 0.3, 0.1)
     right.set_xticks(ticks, map(str, ticks))
     right.legend(loc="lower right")
