@@ -55,7 +55,7 @@ def record_shares(claim_id: str, kind: str, shares: Tensor, *, narrower: str) ->
         {"shares": shares},
         narrower=narrower,
         data=f"the paper's mixture, ten {kind}",
-        note=f"{N_CHAINS:,} chains for each; ± covers the next training.",
+        note=f"{N_CHAINS:,} chains for each; ± is that of the mean over trainings.",
         facts={"n_networks": N_NETWORKS, "n_chains": N_CHAINS},
     )
 

@@ -92,6 +92,7 @@ class Claim:
         measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
         found: what came out, a sentence with the labels of the record's measurements in braces.
         missed: a clause on which number missed or straddles its bound, shown where one does; as `found`.
+        narrow: in what the measurement is narrower, for the page, in place of the record's words, if there are any.
         reported: why it is "reported" where nothing fails, if it is.
         waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
         main: whether it is one of some twenty that carry the paper, which the ledger tells first.
@@ -106,6 +107,7 @@ class Claim:
     expect: str
     found: str
     missed: str = ""
+    narrow: str = ""
     reported: str = ""
     waits: str = ""
     main: bool = False
@@ -682,26 +684,31 @@ def script_options(
 HEAD = """# The ledger
 
 What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule, at
-the top of `notebooks/lab/claims.toml`. An id links to the claim's record, which holds every number, the bounds and the
-commit in which they were declared, the day, and the machine. `notebooks/lab/` shows how each was measured,
+the top of `notebooks/lab/claims.toml`. An id links to the claim's record, which holds every number, the bounds, the
+commit that declared them, the day and the machine. `notebooks/lab/` shows how each was measured,
 [HISTORY.md](HISTORY.md) what earlier ledgers said.
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
-- *reproduced in part*: in a narrower setting than the paper's;
+- *in part*: reproduced, in a narrower setting than the paper's;
 - *not reproduced*: the statement fails here;
 - *inconclusive*: an interval reaches across its bound, or a control of our own measure failed.
 
-± is twice the standard error, and a bound is met only where the whole interval lies within it. Over a few trained
-networks ± is by Student's distribution, which allows for how few they are; over samples of one network it says nothing
-of the next training. Where there is no ±, the number is exact, or ± is smaller than its last digit.
+± is twice the standard error; a bound is met only where the whole interval lies within it. Over a few trained networks
+it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one network it
+says nothing of other trainings. A number far from its bound stands without; the record has each ±, and the controls.
 
-‡ {mark}.
+{notes}
 """
-MARK = "half the paper's width, one training, on MNIST"
+MARKS = {
+    "‡": "half the paper's width, one training, on MNIST",
+    "†": "in the plane, where the paper means images",
+    "◊": "a quarter of the paper's width, a twentieth of its training, on CIFAR-10",
+}
+"""What is narrower in many rows stands below them once."""
 LETTERS = {
     "S": "scores",
-    "M": "the manifold hypothesis",
-    "L": "low density and Langevin dynamics",
+    "M": "manifolds",
+    "L": "low density, Langevin dynamics",
     "N": "noise conditional networks",
     "I": "images",
     "F": "freedom of choice",
@@ -710,7 +717,8 @@ LETTERS = {
 VERDICT = "## Verdict"
 """The first line of the Markdown cell at a chapter's end whose rest is written here."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
-COUNTED = {"reproduced": "reproduced whole", "reproduced in part": "in part", "waits for a GPU": "waiting for a GPU"}
+SHORT = {"reproduced in part": "in part"}
+COUNTED = {"reproduced": "reproduced whole", "waits for a GPU": "waiting for a GPU", **SHORT}
 
 
 def main() -> None:
@@ -775,15 +783,18 @@ def ledger_page(records: Mapping[str, Record]) -> str:
     """The ledger in Markdown: the claims that matter most by chapter, the others, and those that decide nothing yet."""
     undecided = [i for i in claims() if i not in records or reads(records[i]) in ("reported", "waits for a GPU", WAITS)]
     decided = [(title, [i for i in ids if i in records and i not in undecided]) for title, ids in chapters()]
-    sections = [(f"### Chapter {title}", [i for i in ids if claims()[i].main]) for title, ids in decided]
-    sections.append(("## The other claims", [i for _, ids in decided for i in ids if not claims()[i].main]))
-    lines = [HEAD.format(mark=MARK), "## What carries the paper", ""]
+    notes = "\n".join(f"{mark} {meaning}.\\" for mark, meaning in MARKS.items()).removesuffix("\\")
+    lines = [HEAD.format(notes=notes), "## What carries the paper", "", *TABLE_HEAD]
     unexplained = dict(LETTERS)
-    for heading, ids in sections:
-        letters = [letter for letter in unexplained if letter in {i[0] for i in ids}]
+    for title, ids in decided:
+        main = [i for i in ids if claims()[i].main]
+        letters = [letter for letter in unexplained if letter in {i[0] for i in main}]
         explained = "; ".join(f"{letter}: {unexplained.pop(letter)}" for letter in letters)
-        if ids:
-            lines += [f"{heading} ({explained})" if explained else heading, "", *table([records[i] for i in ids]), ""]
+        if main:
+            heading = f"**Chapter {title}**{explained and f' ({explained})'}"
+            lines += [f"| {heading} | | | |", *(row(records[i]) for i in main)]
+    others = [i for _, ids in decided for i in ids if not claims()[i].main]
+    lines += ["", "## The other claims", "", *TABLE_HEAD, *(row(records[i]) for i in others), ""]
     lines += ["## Reported, or waiting", "", *(f"- {undecided_line(i, records.get(i))}" for i in undecided)]
     return "\n".join([*lines, ""])
 
@@ -801,15 +812,16 @@ def chapters() -> Sequence[tuple[str, Sequence[str]]]:
     return headings
 
 
-def table(records: Sequence[Record]) -> list[str]:
-    """The lines of a Markdown table: what the paper says, what was expected, what came out, and the word."""
-    lines = ["| the paper says | expected | measured | word |", "|---|---|---|---|"]
-    for record in records:
-        why = reasons(record)
-        word_of = f"**{reads(record)}**{'‡' if MARK in record.narrower else ''}{why and f': {why}'}"
-        cells = [linked(record), f"{_capital(claims()[record.id].expect)}.", outcome(record), word_of]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    return lines
+TABLE_HEAD = ("| claim | expected | measured | word |", "|---|---|---|---|")
+
+
+def row(record: Record) -> str:
+    """A line of a Markdown table: what the paper says, what was expected, what came out, and the word."""
+    marks, _ = narrower(record)
+    why = reasons(record)
+    word_of = f"**{SHORT.get(reads(record), reads(record))}**{marks}{why and f': {why}'}"
+    cells = [linked(record), f"{_capital(claims()[record.id].expect)}.", outcome(record), word_of]
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def undecided_line(claim_id: str, record: Record | None) -> str:
@@ -868,9 +880,18 @@ def reasons(record: Record) -> str:
         parts = [filled(claim.missed, record)]
     else:
         parts = [f"“{m.label}” is {plain(m.value, m.se)}, {_unmet(m)}" for m in unmet]
-    parts.append(record.narrower.replace(MARK, "").strip(",; "))
+    parts.append(narrower(record)[1])
     parts.append({"waits for a GPU": claim.waits, "reported": claim.reported}.get(record.status, ""))
     return "; ".join(filter(None, parts))
+
+
+def narrower(record: Record) -> tuple[str, str]:
+    """In what a measurement is narrower than the paper's statement: the page's marks, and the words beside them."""
+    words = record.narrower and (claims()[record.id].narrow or record.narrower)
+    marks = [mark for mark, meaning in MARKS.items() if meaning in words]
+    for mark in marks:
+        words = words.replace(MARKS[mark], "")
+    return "".join(marks), words.strip(",; ")
 
 
 def _unmet(m: Measurement) -> str:
@@ -886,7 +907,7 @@ def filled(template: str, record: Record) -> str:
     return re.sub(MEASURED, lambda named: _number_in_words(record, *named.groups()), template)
 
 
-MEASURED = r"{(10\^-?|largest of )?(.+?)( in %| in (\d) digits?)?}"
+MEASURED = r"{(10\^-?|largest of )?(.+?)( in %)?(?: in (\d) digits?)?}"
 
 
 def _number_in_words(record: Record, prefix: str | None, label: str, form: str | None, digits: str | None) -> str:
@@ -900,9 +921,10 @@ def _number_in_words(record: Record, prefix: str | None, label: str, form: str |
         sign = -1 if prefix.endswith("-") else 1
         low, middle, high = sorted(10 ** (sign * (m.value + side)) for side in (-m.half_width, 0, m.half_width))
         return f"{significant(middle, 2)} ({significant(low, 2)} to {significant(high, 2)})"
-    if digits:
-        return significant(m.value, int(digits))
-    return f"{plain(100 * m.value, m.se and 100 * m.se)} %" if form else plain(m.value, m.se)
+    if form:
+        m = dataclasses.replace(m, value=100 * m.value, se=m.se and 100 * m.se)
+    number = significant(m.value, int(digits)) if digits else plain(m.value, m.se)
+    return f"{number} %" if form else number
 
 
 def plain(value: float, se: float | None = None) -> str:
