@@ -78,9 +78,8 @@ def test_environment_yml_adds_nothing_to_pyproject():
     assert ENVIRONMENT["dependencies"] == [f"python{PROJECT['requires-python']}", "pip", {"pip": ["-e .[notebooks]"]}]
 
 
-def test_pages_state_the_oldest_pytorch_that_pyproject_admits():
+def test_troubleshooting_states_the_oldest_pytorch_that_pyproject_admits():
     torch, vision = (str(requirements()[name].specifier).removeprefix(">=") for name in ("torch", "torchvision"))
-    assert f"PyTorch {torch} and newer" in (ROOT / "README.md").read_text(encoding="utf-8")
     help_page = (ROOT / "notebooks" / "troubleshooting.md").read_text(encoding="utf-8")
     assert f"PyTorch {torch} and torchvision {vision} or newer" in help_page
 

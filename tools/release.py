@@ -65,7 +65,7 @@ HANDED_OUT = """\
 - **Questions**: write your answer where it says YOUR ANSWER HERE. If it needs code, add cells. A person reads it.
 - Do not delete, copy or split the cells that are marked, and keep the file's name.
 - Before you hand in, choose Run > Restart Kernel and Run All Cells, and read what the checks say.
-- What a notebook needs must stand in it, or come with it. A cell may take two minutes.
+- Hand in everything that a notebook needs to run. A cell may take two minutes.
 """
 
 

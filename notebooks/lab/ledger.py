@@ -718,7 +718,12 @@ VERDICT = "## Verdict"
 """The first line of the Markdown cell at a chapter's end whose rest is written here."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 SHORT = {"reproduced in part": "in part"}
-COUNTED = {"reproduced": "reproduced whole", "waits for a GPU": "waiting for a GPU", **SHORT}
+COUNTED = {
+    "reproduced": "reproduced in full",
+    "waits for a GPU": "waiting for a GPU",
+    WAITS: "waiting to be measured again",
+    **SHORT,
+}
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def download(name: SetName) -> None:
             with fetching(name):
                 torchvisions(name)(data_folder(), download=True)
             read(name)
-    print(f"{name} is at hand; downloads are kept in {data_folder()}")
+    print(f"{name} is ready; downloads are kept in {data_folder()}")
 
 
 def read(name: str) -> None:
@@ -69,7 +69,7 @@ def fetching(name: str) -> Iterator[None]:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ConnectionError(
             f"{SETS[name].title} could not be downloaded into {data_folder()} ({reason}). Move "
-            f"{SETS[name].home} away if it is there, and run the same again. How to go on without a download: "
+            f"{SETS[name].home} away if it is there, and run the same command again. How to continue without it: "
             f"{shipped_folder() / 'README.md'}"
         ) from error
     finally:

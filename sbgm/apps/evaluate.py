@@ -30,12 +30,12 @@ EXAMPLE = "sbgm evaluate runs/digits mnist"
 class Options:
     """The options of `sbgm evaluate`."""
 
-    samples: Annotated[Path, "the folder of `sbgm sample`, a folder of PNG, or a file: .safetensors, .npz, .npy"]
+    samples: Annotated[Path, "a folder from `sbgm sample`, a folder of PNGs, or a file: .safetensors, .npz, .npy"]
     data: Annotated[str, name_or_path(*NAMES), "a data set or folder to compare with"]
     _: dataclasses.KW_ONLY
-    split: Annotated[str, one_of(SPLITS), "of the data set, train or test"] = "test"
-    images: Annotated[Count | None, "so many of its images (all; of colour images 5,000)"] = None
-    fid_weights: Annotated[Path | None, "Inception's, a file ($SBGM_FID_WEIGHTS, or a download)"] = None
+    split: Annotated[str, one_of(SPLITS), "which split of the data set, train or test"] = "test"
+    images: Annotated[Count | None, "how many of its images to use (all; 5,000 for colour)"] = None
+    fid_weights: Annotated[Path | None, "file with Inception's weights ($SBGM_FID_WEIGHTS, or a download)"] = None
     device: Device = None
     threads: Threads = None
 
@@ -55,7 +55,7 @@ def main(**given: Any) -> None:
         except (ImportError, OSError, ValueError) as error:
             if options.fid_weights is not None:
                 raise
-            print(f"KID and FID are left out; the distance by contours stays. {error}", file=sys.stderr)
+            print(f"KID and FID are left out; the distance by contours is still measured. {error}", file=sys.stderr)
     if n_reference is not None:
         n_reference = min(n_reference, len(load_images(reference, options.split)))
     for judged in judge(samples, reference, split=options.split, n_reference=n_reference, inception=inception):

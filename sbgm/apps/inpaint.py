@@ -1,6 +1,6 @@
 """Fill in the unknown pixels of images (Algorithm 2): fills.safetensors as they are, and a sheet.
 
-A row of the sheet is an image, what of it is known, and its fills. On several GPUs or processes:
+A row of the sheet shows an image, the part that is known, and the fills. On several GPUs or processes:
 torchrun --nproc_per_node 8 -m sbgm inpaint …
 """
 
@@ -38,15 +38,15 @@ class Options(DrawingOptions):
     data: Annotated[
         str,
         name_or_path(*NAMES, path="a folder or a picture"),
-        "a data set, a folder of images, or a picture, to be occluded",
+        "a data set, a folder of images, or a picture, of which a part is hidden",
     ]
     _: dataclasses.KW_ONLY
     split: Annotated[str, one_of(SPLITS), "train or test"] = "test"
     mask: Annotated[
-        str, name_or_path(*masks.KINDS, path="a picture"), f"what is unknown: {KINDS}, or what is black in a picture"
+        str, name_or_path(*masks.KINDS, path="a picture"), f"what is hidden: {KINDS}, or what is black in a picture"
     ] = "right-half"
-    images: Annotated[Count, "the split's first so many images"] = 8
-    fills: Annotated[Count, "fills of each; the paper makes 20 of 20 images"] = 6
+    images: Annotated[Count, "how many images, from the start of the split"] = 8
+    fills: Annotated[Count, "fills per image; the paper makes 20 for each of 20 images"] = 6
 
 
 def main(**given: Any) -> None:

@@ -38,11 +38,11 @@ class Options(DrawingOptions):
         "--data, better where σ_1 is not large",
     ] = None
     data: Annotated[
-        KnownData | None, "data set or folder whose first 2,000 training images --start fitted is fitted to"
+        KnownData | None, "data set or folder to whose first 2,000 training images --start fitted is fitted"
     ] = None
-    n: Annotated[Count, "images"] = 64
+    n: Annotated[Count, "number of images"] = 64
     label: Annotated[list[str] | None, "the class of each image, in turn, by its name or number (any)"] = None
-    guidance: Annotated[NonNegative | None, "w of s + w (s_c − s), how much the class is exaggerated (2)"] = None
+    guidance: Annotated[NonNegative | None, "w in s + w (s_c − s), how strongly the class is emphasised (2)"] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

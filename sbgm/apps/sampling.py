@@ -29,7 +29,7 @@ from sbgm.samplers import State
 
 NO_MATTER = ("out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
 LevelCount = Annotated[int, count_from(2)]
-Threads = Annotated[Count | None, "of the CPU (as many as cores are idle at the start)"]
+Threads = Annotated[Count | None, "threads of the CPU (as many as there are idle cores at the start)"]
 DRAWING_GROUPS = {"out": "files", "batch_size": "machine", "n_steps": "sampler"}
 
 
@@ -78,18 +78,20 @@ class DrawingOptions:
     _: dataclasses.KW_ONLY
     out: Annotated[Path, "the folder to write to"]
     overwrite: Annotated[bool, "replace the files of an earlier run there"] = False
-    pngs: Annotated[bool, "write every image as a PNG, too, into the folder png/"] = False
+    pngs: Annotated[bool, "also write every image as a PNG, into the folder png/"] = False
     batch_size: Annotated[Count, "chains side by side in each process"] = 64
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "of layers; auto is the device's fast one"] = "auto"
-    compile: Annotated[bool, "fuse the layers by torch.compile: minutes, then faster"] = False
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], "precision of the layers; auto: what the device is fast in"
+    ] = "auto"
+    compile: Annotated[bool, "fuse the network's layers, which takes minutes and then saves time"] = False
     device: Device = None
     threads: Threads = None
-    n_steps: Annotated[Count | None, "T, Langevin steps a level (100)"] = None
-    step_size: Annotated[Positive | None, "ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)"] = None
+    n_steps: Annotated[Count | None, "T, Langevin steps per level (100)"] = None
+    step_size: Annotated[Positive | None, "ε in x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)"] = None
     denoise: Annotated[bool, "end with the expected clean image, x + σ_L² s"] = False
-    levels: Annotated[LevelCount | None, "of a ladder between the network's ends, instead of its own"] = None
-    schedule: Annotated[Literal["geometric", "power"], "of such a ladder"] = "geometric"
-    seed: Annotated[Whole, "of all that is drawn"] = 0
+    levels: Annotated[LevelCount | None, "number of levels of a new ladder between the same ends"] = None
+    schedule: Annotated[Literal["geometric", "power"], "spacing of the new ladder's levels"] = "geometric"
+    seed: Annotated[Whole, "seed of the random draws"] = 0
 
     def settings_of(self, sampler: str, sigma_min: float) -> dict[str, Any]:
         """The settings of a sampler of this name: as these options say, else its own at σ_L."""
@@ -193,7 +195,7 @@ class Command:
                 accelerator=self.accelerator,
             )
         except KeyboardInterrupt:
-            print("Stopped; the batches that are drawn are kept, and the same command goes on.", file=sys.stderr)
+            print("Stopped. The finished batches are kept; to continue, give the same command.", file=sys.stderr)
             raise SystemExit(130) from None
         facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {"evaluations": n_evaluations, "precision": self.precision, "threads": torch.get_num_threads()}

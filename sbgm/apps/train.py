@@ -93,35 +93,39 @@ class Settings:
 
     data: Annotated[str, "the images' name, or the folder that holds them"]
     _: dataclasses.KW_ONLY
-    flips: Annotated[bool, "mirror every other image, chosen at random"] = False
-    size: Annotated[Count, "pixels a side of a folder's images, cropped and resized; a multiple of 4"] = 32
+    flips: Annotated[bool, "mirror half of the images, chosen at random"] = False
+    size: Annotated[Count, "side in pixels to which a folder's images are cropped and resized; a multiple of 4"] = 32
     skip_bad: Annotated[bool, "leave out a folder's images that can't be used, with a warning"] = False
-    classes: Annotated[bool, "tell the network an image's class, hidden in one of ten, for sample --label"] = False
+    classes: Annotated[bool, "tell the network the class of nine images in ten, for sample --label"] = False
     network: Annotated[Literal["RefineNet", "DigitNetwork"], "the paper's, or chapter 6's"] = "RefineNet"
     channels: Annotated[Count | None, "C, the width of the RefineNet"] = None
-    unconditional: Annotated[bool, "do not tell the RefineNet the level, by its instance norms"] = False
+    unconditional: Annotated[bool, "do not tell the RefineNet's instance norms the noise level"] = False
     divide_by_sigma: Annotated[bool, "divide the RefineNet's output by σ"] = False
     from_: Annotated[str | None, "a trained network to start from, by name, file or run"] = None
     sigma_max: Annotated[Positive, "the largest noise level, σ_1"] = 1.0
     sigma_min: Annotated[Positive, "the smallest noise level, σ_L"] = 0.01
     levels: Annotated[Count, "L, noise levels of the geometric ladder"] = 10
     steps: Annotated[Count, "the number of the last step"] = 200_000
-    batch_size: Annotated[Count, "images a step, over all processes"] = 128
-    accumulation: Annotated[Count, "parts that a process cuts its batch into, to save memory"] = 1
-    learning_rate: Annotated[Positive, "Adam's"] = 1e-3
-    schedule: Annotated[Literal["constant", "cosine"], "of the learning rate; cosine ends at 0"] = "constant"
-    warm_up: Annotated[Whole, "steps over which the learning rate rises to its value"] = 0
-    clip: Annotated[NonNegative, "the largest norm of a gradient, to which longer ones are cut; 0: none is"] = 0.0
-    ema: Annotated[Ema, "m of the moving average of the weights; 0 keeps none"] = 0.0
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "of layers; auto: the device's fast one"] = "fp32"
-    compile: Annotated[bool, "fuse the network's layers; worth its minutes in a run of hours"] = False
-    threads: Annotated[Whole, "of the CPU; 0: as many as cores are idle at the start"] = 0
-    seed: Annotated[Whole, "of weights, order of the images, levels and noise"] = 0
-    held_out: Annotated[int, count_from(2), "images a level that the held-out loss is measured on"] = 64
+    batch_size: Annotated[Count, "images per step, over all processes"] = 128
+    accumulation: Annotated[Count, "parts into which a process cuts its batch, to save memory"] = 1
+    learning_rate: Annotated[Positive, "Adam's learning rate"] = 1e-3
+    schedule: Annotated[Literal["constant", "cosine"], "course of the learning rate; cosine ends at 0"] = "constant"
+    warm_up: Annotated[Whole, "steps over which the learning rate rises to its full value"] = 0
+    clip: Annotated[NonNegative, "gradients longer than this are clipped; 0 turns it off"] = 0.0
+    ema: Annotated[Ema, "decay of the moving average of the weights; 0 keeps no average"] = 0.0
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], "precision of the layers; auto: what the device is fast in"
+    ] = "fp32"
+    compile: Annotated[bool, "fuse the network's layers, which takes minutes and speeds up a run of hours"] = False
+    threads: Annotated[Whole, "threads of the CPU; 0: as many as there are idle cores at the start"] = 0
+    seed: Annotated[Whole, "seed of the weights, the order of the images, the levels and the noise"] = 0
+    held_out: Annotated[int, count_from(2), "images per level on which the held-out loss is measured"] = 64
     log_every: Annotated[Count, "steps between two rows of the log"] = 100
-    measure_every: Annotated[Count, "steps between two measurements: held-out loss and a sheet; also at 1 to 500"] = 500
+    measure_every: Annotated[Count, "steps between measurements of held-out loss and a sheet, after the early ones"] = (
+        500
+    )
     save_every: Annotated[Count, "steps between two checkpoints"] = 5_000
-    keep_every: Annotated[Whole, "the checkpoints of every so many steps stay; 0: the last two only"] = 0
+    keep_every: Annotated[Whole, "keep every checkpoint whose step is a multiple of this; 0: only the last two"] = 0
 
     def __post_init__(self) -> None:
         if self.network != "RefineNet":
@@ -217,7 +221,7 @@ def train(
         images: what to train on, such as a set of `own_images`; None is `settings.data`.
         resume: go on with the run in the folder, or begin it where there is none yet.
         device: such as "cpu" or "cuda:1"; the GPU if there is one.
-        minutes: save and stop after so long, to which compiling does not count.
+        minutes: save and stop after so many minutes, not counting compilation.
         tracker: where the log goes too, one of those that Accelerate knows, such as "tensorboard".
         watch: called in the main process after each measurement, and first where a run goes on, as
             watch(step, row, sheet), with the row of the log, and the images of the sheet, (N, C, H, W) on the CPU, or
@@ -276,9 +280,9 @@ def train(
     leave_together(accelerator)
     made = f"{training.step:,}"
     if training.step < settings.steps:
-        say(f"Stopped and saved at step {made} of {settings.steps:,}. The same command with --resume goes on.")
+        say(f"Stopped and saved at step {made} of {settings.steps:,}. To continue, add --resume to the same command.")
     else:
-        say(f"All {made} steps are made.")
+        say(f"All {made} steps are done.")
     say(how_to_draw(training.network, folder))
     return signals[0] if signals else 0
 
@@ -627,7 +631,7 @@ def read_images(settings: Settings, images: DataSet | None, device: torch.device
 def what_it_sees(images: Images) -> str:
     """Say how many images there are, of which size, and their classes."""
     shape = "×".join(map(str, images.pixels.shape[1:]))
-    words = f"Trains on {len(images.pixels):,} images of {shape}; {images.n_test:,} more are held out."
+    words = f"The network trains on {len(images.pixels):,} images of {shape}; {images.n_test:,} more are held out."
     if images.names:
         words += f"\nClasses, as --label takes them: {', '.join(images.names)}."
     return words
@@ -661,7 +665,7 @@ def owned(folder: Path, accelerator: Accelerator, *, resume: bool) -> Iterator[N
     if accelerator.is_main_process:
         if not resume and not is_empty(folder):
             raise FileExistsError(
-                f"folder must be empty, but {folder} holds files; to go on with a run there add --resume (resume=True)"
+                f"folder must be empty, but {folder} holds files; to continue a run there, add --resume (resume=True)"
             )
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -838,16 +842,16 @@ class Options(Settings):
 
     data: Annotated[str, name_or_path(*NAMES), WHAT_TO_TRAIN_ON]
     _: dataclasses.KW_ONLY
-    out: Annotated[Path, "the run's folder, by habit runs/NAME"]
-    resume: Annotated[bool, "go on with the run in that folder"] = False
+    out: Annotated[Path, "the run's folder, such as runs/NAME"]
+    resume: Annotated[bool, "continue the run in that folder"] = False
     scale: Annotated[
         Literal["laptop", "gpu", "paper"],
-        "the settings that hold unless a flag says otherwise: the laptop's, for hours on two cores; the paper's; or, "
-        "as gpu, the paper's in the precision that the GPU is fast in, compiled, and with --ema 0.999",
+        "the defaults of the other options: the laptop's, for hours on two cores; the paper's; or gpu: the paper's in "
+        "the precision in which the GPU is fast, compiled, and with --ema 0.999",
     ] = "laptop"
-    minutes: Annotated[Positive | None, "save and stop after so long, without compiling"] = None
+    minutes: Annotated[Positive | None, "save and stop after so many minutes, not counting compilation"] = None
     device: Device = None
-    tracker: Annotated[str | None, "write the log to tensorboard, wandb, … too"] = None
+    tracker: Annotated[str | None, "also write the log to tensorboard, wandb, …"] = None
 
 
 GROUPS = {
@@ -869,7 +873,7 @@ def _default_words() -> dict[str, str]:
         values = {}
         for scale in ("laptop", "paper"):
             grey, colour = (getattr(settings_of(data, scale), field.name) for data in ("mnist", "cifar10"))
-            values[scale] = str(grey) if grey == colour else f"{grey}, of cifar10 and celeba {colour}"
+            values[scale] = str(grey) if grey == colour else f"{grey}, for cifar10 and celeba {colour}"
         if values["laptop"] != values["paper"]:
             words[field.name] = f"laptop {values['laptop']}; paper {values['paper']}"
         elif grey != colour:

@@ -339,8 +339,8 @@ def load_images_of(samples: FilePath) -> Tensor:
         low, high = (float(bound) for bound in images.aminmax())
         raise ValueError(
             f"samples must hold images in [0, 1], but those in {path} reach from {low:.3g} to {high:.3g}, and more "
-            "than a tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 of images in [−1, 1], x/255 of "
-            "bytes, and train longer where a network drew them that has hardly learned"
+            "than a tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 if they are in [−1, 1], x/255 if "
+            "they are in [0, 255], and train longer if the network that drew them has hardly learned"
         )
     return images
 

@@ -103,7 +103,7 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
         ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
         (
             "train digits --out tests",
-            "--out must be empty, but tests holds files; to go on with a run there add --resume",
+            "--out must be empty, but tests holds files; to continue a run there, add --resume",
         ),
         ("sample mnist_ncs --out x", "mnist_ncsnv2, mnist_one_level, own_network; did you mean 'mnist_ncsn'?"),
     ],

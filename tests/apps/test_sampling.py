@@ -66,7 +66,7 @@ def test_bad_pictures_are_left_out_by_a_flag_and_the_commands_after_the_training
     for more in ("--skip-bad", "--resume"):  # a resumed run does as it did
         sbgm_does(*words, more)
         out, err = capsys.readouterr()
-        assert "Trains on 15 images of 1×8×8; 4 more are held out.\n" in out
+        assert "The network trains on 15 images of 1×8×8; 4 more are held out.\n" in out
         assert re.search(r"^sbgm: pictures that can't be used are left out, 1 of the 20", err, re.MULTILINE)
         assert "Warning" not in err  # nor the line of Python that it came from
     fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1]
@@ -109,7 +109,7 @@ def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, ca
     calls.clear()
     with pytest.raises(SystemExit, match="130"):
         cli.main([*words, str(tmp_path / "stopped")])
-    assert "Stopped; the batches that are drawn are kept, and the same command goes on." in capsys.readouterr().err
+    assert "Stopped. The finished batches are kept; to continue, give the same command." in capsys.readouterr().err
     calls.clear()
     with pytest.raises(SystemExit, match="130"):  # another seed begins anew
         cli.main([*words, str(tmp_path / "stopped"), "--seed", "1"])

@@ -192,7 +192,7 @@ def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     one = tmp_path / "one"
     two = tmp_path / "two"
     sbgm_on_two_processes(*arguments, two, "--steps", 6, said=tmp_path / "said")
-    assert (tmp_path / "said").read_text().count("All 6 steps are made.") == 1
+    assert (tmp_path / "said").read_text().count("All 6 steps are done.") == 1
     assert cli.main([*arguments, str(one), "--steps", "6", "--accumulation", "2"]) == 0
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-3, atol=1e-4)

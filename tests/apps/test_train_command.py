@@ -24,7 +24,7 @@ def sheets(run):
 def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_that_draws_from_it(here, capsys):
     assert cli.main(["train", "digits", "--out", "run", "--steps", "60", *STUDENTS]) == 0
     said = capsys.readouterr().out
-    counts = "Trains on 1,437 images of 1×8×8; 360 more are held out.\n"
+    counts = "The network trains on 1,437 images of 1×8×8; 360 more are held out.\n"
     assert said.startswith(f"{counts}Look at run/sheets while it trains.\n")
     assert sheets(here / "run") == [1, 50, 60]
     assert Image.open("run/sheets/step-0000060.png").width >= 8 * 128

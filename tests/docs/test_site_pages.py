@@ -51,7 +51,7 @@ def test_the_names_and_options_on_a_page_exist(page):
             assert pkgutil.resolve_name(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
-    known |= {"--extra-index-url", "--student"}
+    known |= {"--extra-index-url", "--no-deps", "--student"}
     parsers = [parser_of(command) for command in COMMANDS]
     helps = [parser.format_help() for parser in parsers]
     helps += [path.read_text(encoding="utf-8") for path in (ROOT / "notebooks" / "lab").glob("*.py")]

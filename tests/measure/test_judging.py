@@ -234,7 +234,7 @@ BLACK_TO_WHITE = np.linspace(0, 1, 64).reshape(1, 1, 8, 8)
         ),
         (
             saves(255 * BLACK_TO_WHITE),
-            r"hold images .* from 0 to 255, .* take \(x \+ 1\)/2 of .*−1, 1\], x/255 of bytes, and train longer",
+            r"hold images .* from 0 to 255, .* take \(x \+ 1\)/2 if .*−1, 1\], x/255 if .*, and train longer",
         ),
         (saves(BLACK_TO_WHITE.astype(int)), "hold bytes or floating-point numbers, but .* are torch.int64"),
     ],

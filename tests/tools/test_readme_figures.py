@@ -1,4 +1,4 @@
-"""The README's moving pictures, and moving pictures in general: small, moving, their end held."""
+"""README's pictures are the chapters', or what its commands leave; a moving picture moves, and its end is held."""
 
 import io
 
@@ -16,6 +16,13 @@ from sbgm import plots
 def test_the_readme_shows_what_the_chapters_show(name):
     same = (readme_figures.FOLDER / f"{name}.png").read_bytes() == readme_figures.figure_of(*readme_figures.SHOWN[name])
     assert same, "run tools/readme_figures.py"
+
+
+def test_a_picture_is_what_a_command_leaves_last():
+    training = "train digits --out runs/digits --channels 4 --steps 2 --batch-size 2 --device cpu --precision fp32"
+    sheet = readme_figures.left_by(["-m", "sbgm", *training.split()], "runs/digits/sheets/*.png")
+    with Image.open(io.BytesIO(sheet)) as file:
+        assert file.size == (16 * (8 * 9 + 1), 16 * (9 + 1))  # eight images of 8 × 8, and lines between
 
 
 def coloured(colour: str) -> Figure:
