@@ -115,10 +115,14 @@ class Claim:
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
 
     @property
+    def place(self) -> str:
+        """Where the paper says it: "§ 4.3", "Fig. 3c"."""
+        return f"§ {self.section}" if self.section[0].isdigit() else self.section
+
+    @property
     def sentence(self) -> str:
-        """What the paper says and where: "Annealing recovers the weights (§ 4.3, Fig. 3c)."."""
-        place = f"§ {self.section}" if self.section[0].isdigit() else self.section.strip("()")
-        return f"{_capital(self.claim)} ({place})."
+        """What the paper says and where: "Annealing recovers the weights (Fig. 3c)."."""
+        return f"{_capital(self.claim)} ({self.place})."
 
 
 @functools.cache
@@ -384,7 +388,7 @@ def details(record: Record) -> str:
     The machine and the hashes are left out: they are in the record's file.
     """
     claim = claims()[record.id]
-    lines = [f"{record.id} (§ {claim.section}) {claim.claim}: {record.status}", f"  expected: {claim.expect}"]
+    lines = [f"{record.id} ({claim.place}) {claim.claim}: {record.status}", f"  expected: {claim.expect}"]
     lines += [f"  {m}" for m in record.measurements]
     if record.narrower:
         lines.append(f"  narrower: {record.narrower}")
