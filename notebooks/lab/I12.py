@@ -17,6 +17,8 @@ from sbgm.noise import perturb
 NETWORK = "cifar10_ncsn"
 N_CONTROL = 250
 BATCH_SIZE = 12
+N_SHOWN = 8
+"""Chains that are kept with the record, for Fig. 4."""
 
 
 def measure(
@@ -46,7 +48,7 @@ def measure(
         "I12",
         i12_measurements(**curves),
         {name: torch.tensor(curve, dtype=torch.float64) for name, curve in curves.items()}
-        | {f"{name} of chains": quantise(images[name]) for name in drawn._fields},
+        | {f"{name} of chains": quantise(images[name][:, :N_SHOWN]) for name in drawn._fields},
         data=f"{NETWORK}, {n_samples} chains; {n_reference:,} of CIFAR-10's test images",
         note="The denoised state is x + σ²s(x, σ). The ten distances are taken for independent.",
         narrower=how_narrow(network),
