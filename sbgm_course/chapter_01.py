@@ -98,7 +98,7 @@ def _far(trial, centres):
     return (centres[:2].double().mean(dim=0) + far).to(centres.dtype)
 
 
-@exercise("1.4", minutes=15, cases={"your answer": _mixtures, "far from the modes your answer": _far_mixtures})
+@exercise("1.5", minutes=15, cases={"your answer": _mixtures, "far from the modes your answer": _far_mixtures})
 def mixture_score(x, weights, means, std):
     """`mixture_score(x, weights, means, std)`: ∇ log p of the mixture Σ_k π_k N(μ_k, std² I), § 3.2.
 
@@ -218,7 +218,7 @@ def _ways(trial):
         yield target, a, b
 
 
-@exercise("1.3", minutes=10, cases=_ways, like=one_number, within=lambda right, tolerance: ALLOWED)
+@exercise("1.4", minutes=10, cases=_ways, like=one_number, within=lambda right, tolerance: ALLOWED)
 def log_ratio(score, a, b):
     """`log_ratio(score, a, b)`: log p(b) − log p(a) to within 0.001, from the score alone.
 
@@ -287,7 +287,7 @@ def _far_neighbourhoods(trial):
 
 
 @exercise(
-    "1.6", minutes=10, cases={"your answer": _neighbourhoods, "far from the data your answer": _far_neighbourhoods}
+    "1.2", minutes=10, cases={"your answer": _neighbourhoods, "far from the data your answer": _far_neighbourhoods}
 )
 def mean_arrow(x_noisy, data, sigma):
     """`mean_arrow(x_noisy, data, sigma)`: the mean of (x − x̃)/σ² over the possible origins x of each x̃.

@@ -16,7 +16,7 @@ def half_square(s):
     return 0.5 * s.flatten(1).square().sum(dim=1)
 
 
-@exercise("2.5", minutes=10, cases=_with_noise, like=one_number, gradients=True)
+@exercise("2.4", minutes=10, cases=_with_noise, like=one_number, gradients=True)
 def dsm_loss(score, x, sigma, z):
     """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
 

@@ -67,7 +67,7 @@ def _chains(trial):
         yield target, start.expand(n, dim), sigmas.to(dtype), epsilon, n_steps
 
 
-@exercise("4.3", minutes=15, cases={"your chains": _chains}, draws=True)
+@exercise("4.2", minutes=15, cases={"your chains": _chains}, draws=True)
 def annealed_langevin(score, x, sigmas, epsilon, n_steps, generator):
     """`annealed_langevin(score, x, sigmas, epsilon, n_steps, generator)`: Algorithm 1, from x to the last level's end.
 
@@ -287,7 +287,7 @@ def _judge_training(exercise, trial):
         refuse(sign.shown(samples), sentence.format(drawn=samples))
 
 
-@partial(Exercise, number="4.6", minutes=30, judge=_judge_training, like=None)
+@partial(Exercise, number="4.5", minutes=30, judge=_judge_training, like=None)
 def train_score(data, sigmas, generator, n_steps=500):
     """`train_score(data, sigmas, generator, n_steps)`: a network trained on data (N, 2), as a score that takes (x, σ).
 

@@ -74,7 +74,7 @@ def _near_planes(trial):
         yield x.to(dtype), basis.to(dtype), sigma
 
 
-@exercise("5.3", minutes=10, cases=_near_planes)
+@exercise("5.2", minutes=10, cases=_near_planes)
 def score_near_plane(x, basis, sigma):
     """`score_near_plane(x, basis, sigma)`: ∇ log q_σ where the data are N(0, I) within a plane through 0 (§ 3.1).
 
@@ -138,7 +138,7 @@ def _around_circles(trial):
         yield trial.randn(batch, 2, dtype=dtype), pull * trial.uniform(0.8, 1.2), twist * trial.uniform(0.8, 1.2)
 
 
-@exercise("5.4", minutes=10, cases=_around_circles)
+@exercise("5.3", minutes=10, cases=_around_circles)
 def spiral(x, pull, twist):
     """`spiral(x, pull, twist)`: the field −K (r − 1)(e_r + c e_θ) around the unit circle (§ 3.1).
 

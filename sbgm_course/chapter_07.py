@@ -20,7 +20,7 @@ def _pulled(trial):
         yield score, x, sigma, pull, 0.0
 
 
-@exercise("7.2", minutes=10, cases={"your samples": _shaken, "without a kick, your answer": _pulled}, draws=True)
+@exercise("7.1", minutes=10, cases={"your samples": _shaken, "without a kick, your answer": _pulled}, draws=True)
 def guess_and_shake(score, x, sigma, pull, kick, generator):
     """`guess_and_shake(score, x, sigma, pull, kick, generator)`: one step, x + pull (x̂ − x) + kick σ z.
 
@@ -94,7 +94,7 @@ def _far_images(trial):
             yield x + 30 * trial.rand(*x.shape[1:]), data, sigma
 
 
-@exercise("7.4", minutes=15, cases={"your answer": _noisy_images, "far from the data, your answer": _far_images})
+@exercise("7.3", minutes=15, cases={"your answer": _noisy_images, "far from the data, your answer": _far_images})
 def best_guess(x, data, sigma):
     """`best_guess(x, data, sigma)`: the mean of the images in `data`, weighted by exp(−‖x̃ − x_i‖²/2σ²) for each x̃ in x.
 
@@ -149,7 +149,7 @@ def _queries(trial):
         yield queries, data
 
 
-@exercise("7.5", minutes=10, cases=_queries, like=lambda q, data: torch.full((len(q),), len(data) - 1))
+@exercise("7.4", minutes=10, cases=_queries, like=lambda q, data: torch.full((len(q),), len(data) - 1))
 def nearest(queries, data):
     """`nearest(queries, data)`: for each query image the index of the training image nearest in pixel ℓ2.
 

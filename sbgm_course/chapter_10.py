@@ -11,7 +11,7 @@ def _networks(trial):
         yield predict_noise, x, trial.uniform(0.4, 0.9)
 
 
-@exercise("10.2", minutes=10, cases=_networks)
+@exercise("10.1", minutes=10, cases=_networks)
 def score_of_ddpm(predict_noise, x, sigma):
     """`score_of_ddpm(predict_noise, x, sigma)`: s(x, σ) = −ẑ(√ᾱ x, ᾱ)/σ with ᾱ = 1/(1 + σ²), of a DDPM network ẑ.
 
@@ -74,7 +74,7 @@ def _steps_of_the_flow(trial):
 
 
 @exercise(
-    "10.4",
+    "10.3",
     minutes=10,
     cases={"your samples": _steps, "without fresh noise, your answer": _steps_of_the_flow},
     draws=True,
@@ -146,7 +146,7 @@ def _flows(trial):
             yield score, x, sigma, sigma * ratio
 
 
-@exercise("10.5", minutes=10, cases=_flows)
+@exercise("10.4", minutes=10, cases=_flows)
 def heun_step(score, x, sigma, sigma_next):
     """`heun_step(score, x, sigma, sigma_next)`: one step of Heun's for the probability flow, dx/dσ = −σ s(x, σ).
 
@@ -221,7 +221,7 @@ def _mixed(trial):
         yield score, y, trial.uniform(0.3, 0.45)
 
 
-@exercise("10.8", minutes=10, cases=_mixed)
+@exercise("10.6", minutes=10, cases=_mixed)
 def velocity_of_score(score, y, tau):
     """`velocity_of_score(score, y, tau)`: E[z − x_0 | y] for y = (1 − τ) x_0 + τ z, of a score s(x, σ).
 

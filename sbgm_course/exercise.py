@@ -492,7 +492,7 @@ class Exercise:
 
     Attributes:
         name: of the check and of the function that the student writes.
-        number: the exercise's number in the lessons, such as "2.5".
+        number: the exercise's number in the lessons, such as "2.4".
         chapter: where it is set.
         minutes: that it should take.
         right: a right answer.
