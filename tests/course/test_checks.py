@@ -25,7 +25,7 @@ def test_each_exercise_is_found_by_its_name():
     """`checks.dsm_loss` completes in a notebook, and each name is that of the function to write."""
     assert set(dir(checks)) == {*EXERCISES, *checks.__all__}
     assert {name: getattr(checks, name) for name in EXERCISES} == EXERCISES
-    with pytest.raises(AttributeError, match="there is no exercise dsm_target; there are gaussian_score, log_ratio"):
+    with pytest.raises(AttributeError, match="there is no exercise dsm_target; there are gaussian_score, mean_arrow"):
         _ = checks.dsm_target
 
 
