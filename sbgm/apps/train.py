@@ -121,9 +121,7 @@ class Settings:
     seed: Annotated[Whole, "seed of the weights, the order of the images, the levels and the noise"] = 0
     held_out: Annotated[int, count_from(2), "images per level on which the held-out loss is measured"] = 64
     log_every: Annotated[Count, "steps between two rows of the log"] = 100
-    measure_every: Annotated[Count, "steps between measurements of held-out loss and a sheet, after the early ones"] = (
-        500
-    )
+    measure_every: Annotated[Count, "steps between measurements (held-out loss, a sheet), after the early ones"] = 500
     save_every: Annotated[Count, "steps between two checkpoints"] = 5_000
     keep_every: Annotated[Whole, "keep every checkpoint whose step is a multiple of this; 0: only the last two"] = 0
 

@@ -294,7 +294,7 @@ def test_what_is_no_runs_is_never_taken_for_what_a_killed_one_left(tmp_path):
 
 def test_an_existing_run_is_not_overwritten_unasked(whole):
     before = {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match=r"folder must be empty, but .* holds files; to go on .* add --resume"):
+    with pytest.raises(FileExistsError, match=r"folder must be empty, but .* holds files; to continue .* add --resume"):
         run(whole[0])
     assert {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()} == before
 
