@@ -972,9 +972,9 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def count_line(records: dict[str, Record]) -> str:
-    """How many claims have each status, apart in one and two dimensions and on images."""
+    """How many claims have each status, those that are not on images and those that are."""
     parts = [f"{len(records)} claims, "]
-    for where, images in (("in one and two dimensions", False), ("on images", True)):
+    for where, images in (("not on images", False), ("on images", True)):
         statuses = [reads(record) for record in records.values() if claims()[record.id].images is images]
         counts = {status: statuses.count(status) for status in STATUSES}
         words = ", ".join(f"{n} {COUNTED.get(status, status)}" for status, n in counts.items() if n)

@@ -89,7 +89,7 @@ def test_a_bound_that_is_not_its_records_waits_to_be_measured_again_on_every_pag
     restate("L3", UNLIKE[case])
     waits = ledger.current_records()
     assert "*Waits to be measured again*: " in ledger.ledger_page(waits)
-    assert ledger.count_line(waits).endswith("1 in one and two dimensions: 1 waiting to be measured again")
+    assert ledger.count_line(waits).endswith("1 not on images: 1 waiting to be measured again")
     assert "- **Waits to be measured again**: Langevin dynamics gets" in ledger.verdict(waits, "x")
     again = settle("L3", [ledger.declared("L3", label, 0.5) for label in ledger.claims()["L3"].bounds])
     assert ledger.current_records() == {"L3": again}
@@ -600,7 +600,7 @@ def test_the_count_tells_points_from_images():
     statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
     ids = ["L1", "L2", "L3", "L4"]
     records = {i: dataclasses.replace(COMMITTED[i], status=status) for i, status in zip(ids, statuses, strict=True)}
-    plane = "4 in one and two dimensions: 2 reproduced in full, 1 not reproduced, 1 waiting for a GPU"
+    plane = "4 not on images: 2 reproduced in full, 1 not reproduced, 1 waiting for a GPU"
     assert ledger.count_line(records) == f"4 claims, {plane}"
     records |= {i: dataclasses.replace(COMMITTED[i], status="reproduced in part") for i in ("I1", "N2")}
     assert ledger.count_line(records) == f"6 claims, {plane}; 2 on images: 2 in part"
