@@ -804,7 +804,7 @@ def ledger_page(records: Mapping[str, Record]) -> str:
             lines += [f"| {heading} | | | |", *(row(records[i]) for i in main)]
     others = [i for _, ids in decided for i in ids if not claims()[i].main]
     lines += ["", "## The other claims", "", *TABLE_HEAD, *(row(records[i]) for i in others), ""]
-    lines += ["## Reported, or waiting", "", *(f"- {undecided_line(i, records.get(i))}" for i in undecided)]
+    lines += ["## Reported without a bound, or waiting", "", *(f"- {undecided_line(i, records.get(i))}" for i in undecided)]
     return "\n".join([*lines, ""])
 
 
