@@ -61,7 +61,7 @@ PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: $(ALL)  ## set up, test the library, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
 
-test-all: $(GRADING)  ##! the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, all in a browser
+test-all: $(GRADING)  ##! the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, the tests in a browser
 	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests
 
 test-browser: $(ALL)  ##! drive the sliders and open the site in Chromium; fail where there is none

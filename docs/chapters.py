@@ -26,7 +26,7 @@ ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 EXPLORER = re.compile(r"^(\w+)_explorer\(", re.MULTILINE)
 SCENES = {"score_field": "field", "langevin": "langevin", "annealing": "annealing"}  # of the playground, by explorer
-PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>Here is a playground, where JavaScript runs.</p></div>
+PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>This playground needs JavaScript.</p></div>
 
 *The picture above is the notebook's slider as it starts. Here it moves, without a kernel: [what to
 try](../playground.md#play-{scene}).*

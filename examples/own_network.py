@@ -39,6 +39,8 @@ def sample(score, n, generator):
 
 if __name__ == "__main__":
     folder, n_steps, seed = [*sys.argv[1:], *("work/own_network", 3_000, 1)[len(sys.argv) - 1 :]]
+    if folder.startswith("-"):
+        sys.exit("usage: python examples/own_network.py [FOLDER [STEPS [SEED]]], FOLDER a new one")
     torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
     os.makedirs(folder)  # an error where it exists: nothing is overwritten
     print(f"{n_steps} steps on {len(images):,} digits, from seed {seed}; three samples of each digit as it learns:")

@@ -1,4 +1,4 @@
-"""Score-based generative modelling: *Generative Modeling by Estimating Gradients of the Data Distribution* reproduced.
+"""Score-based generative modelling: "Generative Modeling by Estimating Gradients of the Data Distribution" reproduced.
 
 A thousand points, spread over the plane, go down a ladder of noise levels and become samples of the paper's mixture:
 

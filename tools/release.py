@@ -182,7 +182,12 @@ def main(arguments: list[str] | None = None) -> None:
     option("folder", type=Path)
     option("--chapters", type=int, choices=CHAPTERS, nargs="+", default=[*CHAPTERS], metavar="N", help="all by default")
     option("--seed", type=int, help="of the marks' random inputs; drawn for each function unless given")
-    option("--source", default=repository(ROOT), metavar="URL", help="git repository to fetch sbgm from where it isn't")
+    option(
+        "--source",
+        default=repository(ROOT),
+        metavar="URL",
+        help="git repository that a chapter fetches a missing sbgm from",
+    )
     options = parser.parse_args(arguments)
     for number in options.chapters:
         place_of_chapter = options.folder / "source" / f"ch{number:02d}"

@@ -202,8 +202,8 @@ if __name__ == "__main__":
         "samples",
         draws=True,
         more={
-            "--n-samples": {"type": int, "default": 1_000, "help": "some more than the 64 that are shown (1,000)"},
-            "--n-steps": {"type": int, "default": 100, "help": "T, Langevin steps a level (100)"},
+            "--n-samples": {"type": int, "default": 1_000, "help": "of samples, more than the 64 shown (1,000)"},
+            "--n-steps": {"type": int, "default": 100, "help": "T, Langevin steps per level (100)"},
             "--step-size": {
                 "type": float,
                 "default": 2e-5,

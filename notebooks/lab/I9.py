@@ -235,11 +235,11 @@ if __name__ == "__main__":
         "samples",
         draws=True,
         more={
-            "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "2,560 at least (50,000)"},
+            "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "of samples, at least 2,560 (50,000)"},
             "--sampler": {
                 "default": "annealed",
                 "choices": ("annealed", "renewing"),
-                "help": "Algorithm 1, or chapter 10's of 50 evaluations (annealed)",
+                "help": "Algorithm 1, or chapter 10's sampler with 50 evaluations (annealed)",
             },
             "--weights": {
                 "default": "cifar10_ncsn",

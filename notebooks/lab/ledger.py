@@ -674,9 +674,9 @@ def script_options(
         parser.add_argument(flag, **settings)
     if draws:
         parser.add_argument("--device", help="where to compute, such as cpu or cuda:1 (the GPU if there is one)")
-        parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
-    parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1, as of all records)")
+        parser.add_argument("--compile", action="store_true", help="fuse the layers: takes minutes, then saves time")
+    parser.add_argument("--folder", type=Path, default=home, help=f"of finished work, to continue from ({home})")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU (1, as for all records)")
     options = parser.parse_args()
     declaration()  # refused before hours of work, not after
     torch.set_num_threads(options.threads)
@@ -804,7 +804,8 @@ def ledger_page(records: Mapping[str, Record]) -> str:
             lines += [f"| {heading} | | | |", *(row(records[i]) for i in main)]
     others = [i for _, ids in decided for i in ids if not claims()[i].main]
     lines += ["", "## The other claims", "", *TABLE_HEAD, *(row(records[i]) for i in others), ""]
-    lines += ["## Reported without a bound, or waiting", "", *(f"- {undecided_line(i, records.get(i))}" for i in undecided)]
+    listed = [f"- {undecided_line(i, records.get(i))}" for i in undecided]
+    lines += ["## Reported without a bound, or waiting", "", *listed]
     return "\n".join([*lines, ""])
 
 

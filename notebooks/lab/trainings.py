@@ -1,47 +1,52 @@
 """How much trainings of the MNIST network differ: numbers of N1, N2, N5, I1, I4, I6 and I7, for files of weights.
 
 `python notebooks/lab/trainings.py runs/seed1 runs/seed2 runs/seed3` prints each number for each training, and the mean
-± twice its standard error by Student's distribution. It writes no record. Samples are kept; a run that was stopped goes
-on with the next batch. Fréchet distances depend on the number of samples: compare those of as many.
+± twice its standard error by Student's distribution; `data/results/trainings.csv` is that table. It writes no record.
+Samples are kept; a run that was stopped goes on with the next batch. Fréchet distances depend on the number of samples:
+compare those of as many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pandas
 import torch
 
 import I6
 import N1
 from drawing import CPU, Drawing, Machine, draw, judged_distance
 from errors import of_networks
-from ledger import script_options, seed
+from ledger import results_folder, script_options, seed
 from mnist_samples import difference, i1_measurements, levels_farther, too_near
+from sbgm.files import write_bytes
 from sbgm.images.data import load_images
+from sbgm.images.devices import PRECISIONS
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, ratio
+from sbgm.measure import Estimate, in_batches, ratio, shown
+from sbgm.measure.classifier import JUDGE, load_classifier
 
-N_SAMPLES = 250
 
-
-def of_training(
-    weights: str, folder: Path, n_samples: int = N_SAMPLES, n_steps: int = 100, machine: Machine = CPU
-) -> dict[str, float]:
+def of_training(weights: str, folder: Path, *, n_samples: int, machine: Machine = CPU, **how: Any) -> dict[str, float]:
     """The numbers of one network on MNIST, by claim and label.
 
     Args:
         weights: a shipped network's name, a file, or a run's folder.
         folder: of samples.
         n_samples: how many, more than 128.
-        n_steps: T, Langevin steps a level.
         machine: where the network runs.
+        how: settings of the `drawing.Drawing`, such as `n_steps`.
     """
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I1")}
-    drawn = draw(Drawing(weights, n_steps=n_steps, **sizes), folder, machine)
+    drawn = draw(Drawing(weights, **sizes, **how), folder, machine)
     samples = drawn.states[-1]
     numbers = of_levels(weights)
     for m in i1_measurements(samples):
         if m.kind == "expected" and not m.yardstick:
             numbers[f"I1: {m.label}"] = m.value
+    classes = in_batches(load_classifier(JUDGE), shown(samples)).argmax(dim=1)
+    for digit, count in enumerate(torch.bincount(classes, minlength=10).tolist()):
+        numbers[f"I1: share of {digit}"] = count / n_samples
     for kind, states in drawn._asdict().items():
         distances = [judged_distance(x) for x in states]
         numbers[f"I4: {kind}: distance after σ_1 minus that after σ_L"] = difference(distances[0], distances[-1]).value
@@ -77,12 +82,32 @@ def between(trainings: Sequence[dict[str, float]]) -> dict[str, Estimate]:
     return {label: of_networks(torch.tensor([numbers[label] for numbers in trainings])) for label in trainings[0]}
 
 
-if __name__ == "__main__":
-    more = {"weights": {"nargs": "+", "help": "files of weights, or folders of runs"}}
+def table_of(trainings: Mapping[str, dict[str, float]]) -> pandas.DataFrame:
+    """A row a number: its label, its value in each training by name, the mean and its ±."""
+    table = pandas.DataFrame(trainings).rename_axis("number").reset_index()
+    means = between(list(trainings.values()))
+    return table.assign(mean=[x.value for x in means.values()], plus_minus=[2 * x.se for x in means.values()])
+
+
+def main() -> None:
+    """Draw with each network, measure, print the table, and write it among the results."""
+    more = {
+        "weights": {"nargs": "+", "help": "files of weights, or folders of runs; two or more"},
+        "--samples": {"type": int, "default": 250, "help": "of each network, more than 128 (250)"},
+        "--steps": {"type": int, "default": 100, "help": "T, Langevin steps per level (100)"},
+        "--step-size": {"type": float, "default": 2e-5, "help": "ε (2e-5)"},
+        "--precision": {"choices": PRECISIONS, "default": CPU.precision, "help": f"of the layers ({CPU.precision})"},
+    }
     options = script_options(__doc__, "samples", draws=True, more=more)
-    chosen = Machine(options.device, options.compile)
-    trainings = [of_training(weights, options.folder, machine=chosen) for weights in options.weights]
-    means = between(trainings) if len(trainings) > 1 else {}
-    for label in trainings[0]:
-        values = ", ".join(f"{numbers[label]:.4g}" for numbers in trainings)
-        print(f"{label}: {values}" + (f"; mean {means[label]}" if means else ""))
+    if len(set(options.weights)) < 2:
+        raise ValueError(f"WEIGHTS must name two trainings or more, got {' '.join(options.weights)}")
+    how = {"n_steps": options.steps, "step_size": options.step_size, "precision": options.precision}
+    machine = Machine(options.device, options.compile)
+    sizes = {"n_samples": options.samples, "machine": machine}
+    table = table_of({weights: of_training(weights, options.folder, **sizes, **how) for weights in options.weights})
+    print(table.to_string(index=False, float_format="{:.4g}".format))
+    write_bytes(results_folder() / "trainings.csv", table.to_csv(index=False, lineterminator="\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -86,7 +86,7 @@ class DrawingOptions:
     compile: Annotated[bool, "fuse the network's layers, which takes minutes and then saves time"] = False
     device: Device = None
     threads: Threads = None
-    n_steps: Annotated[Count | None, "T, Langevin steps per level (100)"] = None
+    n_steps: Annotated[Count | None, "T, Langevin steps per level (100; predictor-corrector 1)"] = None
     step_size: Annotated[Positive | None, "ε in x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)"] = None
     denoise: Annotated[bool, "end with the expected clean image, x + σ_L² s"] = False
     levels: Annotated[LevelCount | None, "number of levels of a new ladder between the same ends"] = None

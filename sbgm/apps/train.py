@@ -847,7 +847,7 @@ class Options(Settings):
         "the defaults of the other options: the laptop's, for hours on two cores; the paper's; or gpu: the paper's in "
         "the precision in which the GPU is fast, compiled, and with --ema 0.999",
     ] = "laptop"
-    minutes: Annotated[Positive | None, "save and stop after so many minutes, not counting compilation"] = None
+    minutes: Annotated[Positive | None, "save and stop after X minutes, not counting compilation"] = None
     device: Device = None
     tracker: Annotated[str | None, "also write the log to tensorboard, wandb, …"] = None
 

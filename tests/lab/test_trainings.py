@@ -15,11 +15,13 @@ from sbgm.measure import ratio
 def test_a_file_has_the_numbers_that_the_claims_bound(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(N1, "N_IMAGES", 8)
     file = str(mnist / "mnist_ncsn.safetensors")
-    numbers = trainings.of_training(file, tmp_path, n_samples=130, n_steps=1)
+    numbers = trainings.of_training(file, tmp_path, n_samples=130, n_steps=1, step_size=4e-5)
     for claim_id in ("I1", "I4", "I7"):
         bounded = {f"{claim_id}: {i}" for i, b in ledger.claims()[claim_id].bounds.items() if not b.control}
-        assert bounded == {label for label in numbers if label.startswith(claim_id)}
+        found = {i for i in numbers if i.startswith(claim_id) and not i.startswith("I1: share of ")}
+        assert bounded == found
     assert "I6: annealed over the nearer control" in numbers
+    assert sum(numbers[f"I1: share of {digit}"] for digit in range(10)) == pytest.approx(1)
     network, images = load_network(file), load_images("mnist", "test")[:8]
     levels = N1.level_by_level(network, images, network.sigmas, generator=N1.generator_for(N1.N_NETWORKS))
     assert numbers["N1: largest over smallest λℓ"] == N1.spread(levels[1]).value
@@ -37,3 +39,18 @@ def test_a_slope_is_that_of_a_power_law():
 def test_the_scatter_of_trainings_is_students():
     found = trainings.between([{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 2.5}, {"a": 5.0, "b": 2.0}])
     assert found == {"a": of_networks(torch.tensor([1.0, 3.0, 5.0])), "b": of_networks(torch.tensor([2.0, 2.5, 2.0]))}
+
+
+def test_the_table_has_a_row_a_number_and_a_column_a_training():
+    table = trainings.table_of(
+        {"one": {"a": 1.0, "b": 2.0}, "two": {"a": 3.0, "b": 2.5}, "three": {"a": 5.0, "b": 2.0}}
+    )
+    assert list(table.columns) == ["number", "one", "two", "three", "mean", "plus_minus"]
+    assert table.iloc[0].tolist()[:5] == ["a", 1, 3, 5, 3]
+    assert table["plus_minus"][0] == 2 * of_networks(torch.tensor([1.0, 3.0, 5.0])).se
+
+
+def test_a_scatter_needs_two_trainings(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["trainings.py", "runs/seed1", "runs/seed1"])
+    with pytest.raises(ValueError, match="WEIGHTS must name two trainings or more, got runs/seed1 runs/seed1"):
+        trainings.main()

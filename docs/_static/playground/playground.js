@@ -16,7 +16,7 @@
   const choice = (name, label, options) => ({name, label, kind: 'select', options, value: Object.keys(options)[0]});
   const check = (name, label, value) => ({name, label, kind: 'check', value});
   const SEED = {name: 'seed', label: 'seed', kind: 'number', value: 0};
-  const WEIGHT = range('weight', 'weight w (second)', 0.05, 0.95, 0.8, 0.05);
+  const WEIGHT = range('weight', 'weight π (second)', 0.05, 0.95, 0.8, 0.05);
   const CHAINS = range('chains', 'chains', 100, 2000, 1280, 20);
   const SPEED = range('speed', 'steps a frame', 1, 50, 4);
 
@@ -405,7 +405,7 @@
     static chartAlt = 'Density, and score, along the line through the two modes.';
     static shade = 'density';
     static controls = [
-      range('noise', 'noise σ', 0, 10, 3, 0.05), WEIGHT, range('std', 'standard deviation s', 0.3, 3, 1, 0.1),
+      range('noise', 'noise σ', 0, 10, 3, 0.05), WEIGHT, range('std', 'standard deviation √v', 0.3, 3, 1, 0.1),
       check('data', 'show 500 data with noise', true), SEED,
     ];
 
@@ -519,7 +519,7 @@
     static controls = [
       choice('target', 'target', {mixture: 'two modes', gaussian: 'one Gaussian'}),
       choice('sampler', 'sampler', {plain: 'plain', metropolis: 'with Metropolis test'}),
-      logarithmic('step', 'step size ε', 0.01, 10, 0.1), range('std', 'standard deviation s', 0.3, 3, 1, 0.1), WEIGHT,
+      logarithmic('step', 'step size ε', 0.01, 10, 0.1), range('std', 'standard deviation √v', 0.3, 3, 1, 0.1), WEIGHT,
       choice('start', 'start', {uniform: 'uniform', first: 'all at the first mode', far: 'half at −3, half at 3'}),
       logarithmic('total', 'steps T', 10, 20000, 1000), CHAINS, SPEED, SEED,
     ];
@@ -675,7 +675,7 @@
     static chartAlt = 'The share of the chains nearer to the second mode, level by level, with the exact share.';
     static shade = 'cloud';
     static controls = [
-      ...LADDER(20, 1, 10, 100, 0.1), WEIGHT, range('std', 'standard deviation s', 0, 2, 1, 0.1), CHAINS, SPEED, SEED,
+      ...LADDER(20, 1, 10, 100, 0.1), WEIGHT, range('std', 'standard deviation √v', 0, 2, 1, 0.1), CHAINS, SPEED, SEED,
     ];
 
     static live = ['speed'];

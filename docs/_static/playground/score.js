@@ -53,7 +53,7 @@ const Score = (() => {
   const REACH = 40, PER_UNIT = 1024;
   const EXPONENTIALS = Float64Array.from({length: REACH * PER_UNIT + 1}, (_, i) => Math.exp(-i / PER_UNIT));
 
-  // p(x) = Σ_k w_k N(x | μ_k, s_k² I) in the plane, and under noise q_σ(x) = Σ_k w_k N(x | μ_k, (s_k² + σ²) I).
+  // p(x) = Σ_k π_k N(x | μ_k, v_k I) in the plane, and under noise q_σ(x) = Σ_k π_k N(x | μ_k, (v_k + σ²) I).
   class Mixture {
     constructor(weights, means, stds) {
       const n = weights.length;
@@ -250,7 +250,7 @@ const Score = (() => {
     return 0.5 + sum * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
   };
 
-  // The mass of (1 − w) N(a, s²I) + w N(b, s²I) nearer to b than to a: the half-plane's, for means so far apart.
+  // The mass of (1 − π) N(a, vI) + π N(b, vI) nearer to b than to a: the half-plane's, for means so far apart.
   const nearerMass = (w, distance, std) => {
     const far = normalCdf(-distance / (2 * std));
     return w * (1 - far) + (1 - w) * far;
