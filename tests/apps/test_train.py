@@ -269,6 +269,13 @@ def test_a_run_records_what_the_machine_decided_and_resumes_with_it(folder, tmp_
     assert len(run(folder, changed(precision="bf16", threads=1, steps=3), resume=True)) == 3
 
 
+def test_a_compiler_may_store_the_channels_last(monkeypatch):
+    """As Inductor does with the gradients of float32 layers on a CPU."""
+    network = torch.nn.Conv2d(2, 3, 3)
+    monkeypatch.setattr(program, "compiled", lambda network: network.to(memory_format=torch.channels_last))
+    program.compile_checked(network, lambda: sum(w.square().sum() for w in network.parameters()))
+
+
 def test_a_compiler_that_breaks_a_gradient_is_noticed(folder, monkeypatch):
     """Half of each gradient of the compiled network is lost."""
 
