@@ -92,19 +92,19 @@ def _shade(picture: AxesImage, mixture: GaussianMixture, sigma: float = 0.0) -> 
 
 
 GRID = 39  # points a side; every second one, 20 a side as in the paper's figure, carries an arrow
-RADIUS = 2.0  # of the region
+RADIUS = 2.0  # of the circle
 
 
 def training_explorer(
     snapshots: Mapping[int, Tensor], mixture: GaussianMixture | None = None, *, drawn_by: Sequence[Function] = ()
 ) -> FigureExplorer:
-    """Sliders for the training iteration and for the centre of a round region; fields are looked up, never computed.
+    """Sliders for the training step and for the centre of a circle; fields are looked up, never computed.
 
-    The readout gives the relative squared error of the estimate in the region, within 2 of a mode and beyond 4 from
+    The readout gives the relative squared error of the estimate in the circle, within 2 of a mode and beyond 4 from
     every mode.
 
     Args:
-        snapshots: the network's scores on `plots.grid(39)`, (1521, 2), by iteration; 0 is the untrained network.
+        snapshots: the network's scores on `plots.grid(39)`, (1521, 2), by step; 0 is the untrained network.
         mixture: what it was trained on; the paper's unless told otherwise.
         drawn_by: your own functions behind it; the title names those that a check has refused.
 
@@ -113,11 +113,11 @@ def training_explorer(
     """
     mixture = paper_mixture() if mixture is None else mixture
     points = plots.grid(GRID)
-    for iteration, scores in snapshots.items():
+    for step, scores in snapshots.items():
         if scores.shape != points.shape:
             raise ValueError(
                 f"snapshots must be scores on plots.grid({GRID}), of shape {tuple(points.shape)}, "
-                f"got {tuple(scores.shape)} at iteration {iteration}"
+                f"got {tuple(scores.shape)} at step {step}"
             )
     exact = mixture.score(points)
     distance = distance_to_modes(points, mixture.means)
@@ -130,13 +130,13 @@ def training_explorer(
     broad = {"color": "0.65", "width": 0.008, "headwidth": 2.2, "headlength": 2.5, "headaxislength": 2.5}
     plots.draw_field(ax, feet, exact[arrows], label="exact", **broad)
     estimated = plots.draw_field(ax, feet, exact[arrows], label="estimated", animated=True, zorder=3)
-    circle = Circle((0, 0), RADIUS, fill=False, lw=2, ls="--", label="region", animated=True, zorder=4)
+    circle = Circle((0, 0), RADIUS, fill=False, lw=2, ls="--", label="circle", animated=True, zorder=4)
     ax.add_patch(circle)
     ax.set(**PLANE, title=f"score fields: exact and estimated{plots.refused(*drawn_by)}")
     figure.legend(loc="outside lower center", ncols=3)
 
-    def update(iteration: int, centre_x: float, centre_y: float) -> str:
-        scores = snapshots[iteration]
+    def update(step: int, centre_x: float, centre_y: float) -> str:
+        scores = snapshots[step]
         estimated.set_UVC(*scores[arrows].T.numpy())
         circle.center = centre_x, centre_y
         distances = (points - torch.tensor(circle.center)).norm(dim=1)
@@ -146,18 +146,18 @@ def training_explorer(
             return f"{relative_squared_error(scores[where], exact[where]):.2g}"
 
         return (
-            f"relative squared error in the region: {error(inside)}; "
+            f"relative squared error in the circle: {error(inside)}; "
             f"within 2 of a mode: {error(distance < 2)}; beyond 4 from both: {error(distance > 4)}"
         )
 
-    iterations = sorted(snapshots)
+    steps = sorted(snapshots)
     halves = [half / 2 for half in range(-16, 17)]
     controls = {
-        "iteration": selection("iteration", iterations, iterations[-1], "d"),
-        "centre_x": selection("region x₁", halves, 0.0, ".1f"),
-        "centre_y": selection("region x₂", halves, 0.0, ".1f"),
+        "step": selection("step", steps, steps[-1], "d"),
+        "centre_x": selection("circle x₁", halves, 0.0, ".1f"),
+        "centre_y": selection("circle x₂", halves, 0.0, ".1f"),
     }
-    alt = "Estimated over exact score field of the mixture, with a round region marked"
+    alt = "Estimated over exact score field of the mixture, with a circle marked"
     return FigureExplorer(figure, update, controls, alt=alt)
 
 
@@ -177,7 +177,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
     """Sliders for ε and the number of steps over a Langevin cloud, on N(0, 1) or the mixture, tested or not.
 
     On N(0, 1) the chains start at −3 and 3 (variance 9), two for each point that is drawn, and the readout holds their
-    variance against 1/(1 − ε/4). On the mixture, from uniform starts on [−8, 8]², it gives the share in (5, 5). The
+    variance against 1/(1 − ε/4). On the mixture, from uniform starts on [−8, 8]², it gives the share at (5, 5). The
     chains run anew at every move.
 
     Args:
@@ -217,7 +217,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         exact.set_data(axis, _density(line, axis))
         settled.set_data([], [])
         if target == "mixture":
-            return f"{n_chains} chains after {n_steps} steps: share in (5, 5) {_share(x, plane)}{note}"
+            return f"{n_chains} chains after {n_steps} steps: share at (5, 5) {_share(x, plane)}{note}"
         if sampler == "plain" and step_size < BOUND:
             limit = langevin_variance(step_size)
             wider = GaussianMixture([1.0], [[0.0]], math.sqrt(limit))
@@ -287,9 +287,9 @@ def annealing_explorer(
     η is the share of the noise that a step takes off, at every level alike. The sliders begin where chapter 4 is: σ
     from 10 to 0.1 in 10 levels, η = ¼ (ε = 0.005). The chains start uniformly on [−8, 8]² and run anew at every move,
     `total_steps` shared evenly by the levels: a quarter of the chapter's 1,000, so that a move takes a tenth of a
-    second. One level is plain Langevin dynamics at σ_L. The readout holds the weight of (5, 5), its component's
-    standard deviation beside √(1 + σ_L²), and the bound on η, 2(1 + v/σ₁²) for the components' variance v = 1. The
-    right panel follows the weight down the ladder.
+    second. One level is plain Langevin dynamics at σ_L. The readout holds the share at (5, 5), the standard
+    deviation there beside √(1 + σ_L²), and the bound on η, 2(1 + v/σ₁²) for the components' variance v = 1. The
+    right panel follows the share down the ladder.
 
     Args:
         n_chains: points of the cloud.
@@ -330,10 +330,10 @@ def annealing_explorer(
             return sampler(score, start, sigmas, epsilon, n_steps, noise)
 
         x, ends = _ends(run, mixture.score, stability)
-        weights = [float(mode_weights(end, mixture.means)[1]) for end in ends.values()]
-        path.set_data(list(ends), weights)
+        shares = [float(mode_weights(end, mixture.means)[1]) for end in ends.values()]
+        path.set_data(list(ends), shares)
         cloud.set_offsets(x.numpy())
-        return f"{n_steps} steps a level: {_weight_and_width(x, mixture, sigma_min)}{stability}"
+        return f"{n_steps} steps a level: {_share_and_width(x, mixture, sigma_min)}{stability}"
 
     controls = {
         "sigma_max": selection("σ₁", SIGMA_MAX, 10.0),
@@ -341,7 +341,7 @@ def annealing_explorer(
         "n_levels": selection("levels", range(1, 21), 10),
         "eta": selection("η", SHARES, 0.25),
     }
-    return FigureExplorer(figure, update, controls, alt="An annealed cloud, and its weight in (5, 5) after each level")
+    return FigureExplorer(figure, update, controls, alt="An annealed cloud, and the share at (5, 5) after each level")
 
 
 @torch.inference_mode()  # saves a fifth of a move's time: hundreds of steps, each of many small operations
@@ -376,7 +376,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
     With r = σ_{k+1}/σ_k, a step takes η = 1 − r^{1+c} of the noise off and puts as much back as makes σ_{k+1} of it.
     c = 0 adds none (Euler's step of the probability flow), c = 1 is ancestral sampling, a large c replaces nearly all.
     The chains start as the data's mean plus noise of σ = 40 and go to 0.1 down a geometric ladder, with exact scores.
-    The readout gives the weight of (5, 5) and the standard deviation of its component beside the exact ones.
+    The readout gives the share at (5, 5) and the standard deviation there beside the exact ones.
 
     Args:
         n_chains: points of the cloud; they run anew at every move.
@@ -411,7 +411,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
         bars.set_data(_histogram((x @ along)[:, 0], edges))
         r = sigmas[1] / sigmas[0]
         eta = 1 - r ** (1 + noise)
-        return f"{n_steps} steps, r = {r:.2f}, η = {eta:.2f}: {_weight_and_width(x, mixture, sigma_min)}"
+        return f"{n_steps} steps, r = {r:.2f}, η = {eta:.2f}: {_share_and_width(x, mixture, sigma_min)}"
 
     quarters = [n / 4 for n in range(21)]
     controls = {
@@ -456,14 +456,14 @@ def _share(x: Tensor, mixture: GaussianMixture) -> str:
     return f"{share:.2f} ± {margin:.2f}, exact {weight:.2f}"
 
 
-def _weight_and_width(x: Tensor, mixture: GaussianMixture, sigma: float) -> str:
+def _share_and_width(x: Tensor, mixture: GaussianMixture, sigma: float) -> str:
     """The share and the standard deviation of the chains at (5, 5), each with twice its error, beside those of q_σ."""
     n_near = mode_weights(x, mixture.means)[1] * len(x)
     std = component_stds(x, mixture.means)[1]
     margin = std / n_near.sqrt()  # twice its standard error, from 2 · n_near coordinates
     exact = math.hypot(1, sigma)
-    width = f"standard deviation {float(std):.2f} ± {float(margin):.2f}, exact {exact:.2f}"
-    return f"weight of (5, 5) {_share(x, mixture)}; its {width}"
+    width = f"standard deviation there {float(std):.2f} ± {float(margin):.2f}, exact {exact:.2f}"
+    return f"share at (5, 5) {_share(x, mixture)}; {width}"
 
 
 def _bars(ax: Axes, edges: Tensor, **style: Any) -> StepPatch:

@@ -111,24 +111,24 @@ def error_where(scores, inside):
     return float(error.square().sum() / exact.square().sum())
 
 
-@pytest.mark.parametrize("iteration", [0, 10, 200])
+@pytest.mark.parametrize("step", [0, 10, 200])
 @pytest.mark.parametrize("centre", [(5.0, 5.0), (-8.0, 8.0), (0.5, -3.0)])
-def test_the_readout_is_the_error_of_the_stored_field(iteration, centre):
-    explorer = moved(training, iteration=iteration, centre_x=centre[0], centre_y=centre[1])
+def test_the_readout_is_the_error_of_the_stored_field(step, centre):
+    explorer = moved(training, step=step, centre_x=centre[0], centre_y=centre[1])
     to_modes = torch.minimum((POINTS - 5).norm(dim=1), (POINTS + 5).norm(dim=1))
     to_centre = (POINTS - torch.tensor(centre)).norm(dim=1)
     regions = [to_centre <= 2, to_modes < 2, to_modes > 4]
-    expected = [error_where(SNAPSHOTS[iteration], region) for region in regions]
+    expected = [error_where(SNAPSHOTS[step], region) for region in regions]
     assert numbers(explorer) == pytest.approx(expected, rel=0.05)  # two digits are shown
 
 
-def test_it_starts_at_the_last_iteration_on_a_mixture_of_its_own():
+def test_it_starts_at_the_last_step_on_a_mixture_of_its_own():
     mixture = paper_mixture(weight=0.5)
     exact = mixture.score(POINTS)
     explorer = training_explorer({7: exact, 0: 0 * exact, 2: 0 * exact}, mixture)
-    assert explorer.values["iteration"] == 7
+    assert explorer.values["step"] == 7
     assert numbers(explorer) == [0.0] * 3
-    with pytest.raises(ValueError, match=r"snapshots must be scores on plots\.grid\(39\), .*at iteration 5"):
+    with pytest.raises(ValueError, match=r"snapshots must be scores on plots\.grid\(39\), .*at step 5"):
         training_explorer({0: EXACT, 5: EXACT[:400]})
 
 
@@ -245,7 +245,7 @@ def test_divergence_is_a_sentence_that_names_bound_and_level():
     text = annealed(eta=5.0).readout.value
     assert text == f"at level {caught.value.level} a chain is farther out than a million; η = 5 {bound}"
     text = annealed(eta=2.05).readout.value  # slowly
-    assert "weight of (5, 5)" in text
+    assert "share at (5, 5)" in text
     assert text.endswith(f"η = 2.05 {bound}")
 
 
