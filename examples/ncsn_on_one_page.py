@@ -12,7 +12,7 @@ sigmas = torch.logspace(0, -2, 10)  # the ladder: σ_1 = 1 down to σ_10 = 0.01,
 
 
 class ScoreNetwork(nn.Module):
-    """s(x, σ): noisy images (B, 64) and one σ, or one an image, to scores (B, 64)."""
+    """s(x, σ): noisy images (B, 64) and σ, one for all or one per image, to scores (B, 64)."""
 
     def __init__(self, width=256, n_blocks=2):
         super().__init__()
