@@ -31,7 +31,7 @@ ORANGE = "#d95f02"
 # An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
 FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
 # The page marks a widget whose kernel was restarted or crashed, or that comes from a saved notebook. Where the kernel
-# was shut down it marks the notebook only.
+# was shut down it marks the notebook only. A label has one line and cuts off what is longer: a readout has several.
 STYLE = """<style>
 :is(.sbgm-explorer.jupyter-widgets-disconnected,
     .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="unknown"]) .sbgm-explorer)::before {
@@ -39,6 +39,7 @@ STYLE = """<style>
 choose Run > Run All Above Selected Cell, then run this cell.";
   padding: 4px 8px; color: #1b1b1b; background: #ffe08a; font: var(--jp-widgets-font-size) var(--jp-ui-font-family);
 }
+.sbgm-explorer .sbgm-readout.widget-label { height: auto; white-space: normal; }
 </style>"""
 
 

@@ -250,6 +250,11 @@ class Explorer:
         self._box.locator(".sbgm-readout").get_by_text(readout, exact=True).wait_for()
         self._box.locator(f'img.sbgm-figure:not([src="{before}"])').wait_for()
 
+    def is_cut_off(self) -> bool:
+        """Whether a part of the readout is out of sight."""
+        readout = self._box.locator(".sbgm-readout")
+        return readout.evaluate("it => it.scrollWidth > it.clientWidth || it.scrollHeight > it.clientHeight")
+
     def scroll_into_view(self) -> None:
         """Scroll until it stays: Lab lays cells out when they come into view, and moves those below."""
         last = None

@@ -112,6 +112,14 @@ def test_a_number_that_is_typed_moves_the_slider_to_the_nearest_and_picture_and_
         assert (slider.place, slider.label) == (control.index, control.label), name
 
 
+def test_a_long_readout_goes_on_in_the_next_line(notebook, explorer):
+    notebook.page.set_viewport_size({"width": 800, "height": 1000})
+    notebook.page.wait_for_timeout(500)
+    cut_off = explorer.is_cut_off()
+    notebook.page.set_viewport_size({"width": 1280, "height": 1000})
+    assert not cut_off
+
+
 def test_nothing_went_wrong_on_the_page_and_nothing_was_asked_of_another_machine(notebook):
     """After all that was done to it above."""
     assert notebook.watch.errors == []
