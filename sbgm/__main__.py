@@ -63,7 +63,11 @@ def main(words: list[str] | None = None) -> int:
 
 def parser_of_all() -> Parser:
     """The parser of what stands before a command."""
-    parser = Parser(prog="sbgm", description=(sbgm.__doc__ or "").partition("\n")[0])
+    parser = Parser(
+        prog="sbgm",
+        description="Train networks that estimate scores, draw images with them, fill images in, and judge samples.",
+        epilog="sbgm COMMAND --help lists the options of a command.",
+    )
     parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

@@ -235,4 +235,7 @@ def test_an_index_that_refuses_or_never_answers_is_left_within_ten_seconds(choos
         assert not torch_build.answers(address)
         assert time.monotonic() - begun < 10
         address = f"{url}/forbidden"
-        assert choose(CPU_INDEX=address) == ("", f"{CHOSEN_BY_PIP}, since {address} does not answer")
+        option, said = choose(CPU_INDEX=address)
+        assert option == ""
+        assert said.startswith(f"{CHOSEN_BY_PIP}, since {address} does not answer;")
+        assert "3 GB" in said

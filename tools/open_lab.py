@@ -21,7 +21,6 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelspec import get_kernel_dict
 from jupyterlab import labapp
 from tornado.ioloop import IOLoop
-from tornado.log import gen_log
 
 from notebooks import NOTEBOOKS, all_notebooks, companions
 from sbgm.files import write_bytes, write_json
@@ -114,19 +113,17 @@ def main(flags: Sequence[str]) -> int:
     lines = ["JupyterLab is running. To stop it, press Ctrl-C twice here."]
     for place in refresh(NOTEBOOKS, WORK):
         lines.append(f"work/{place} stays as you changed it; the new one is beside it, with NEW in its name.")
-    # The server's loop begins after its own lines are printed, which the log level keeps to warnings and the address.
+    # The server's loop begins after its own lines are printed, which the log level keeps to errors and the address. Its
+    # warnings, such as that a notebook is not trusted, would push these lines away, and ask nothing of the reader.
     IOLoop.current().add_callback(print, *lines, sep="\n", flush=True)
     configured = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
     # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.
     first = all_notebooks(NOTEBOOKS)[0].relative_to(NOTEBOOKS).as_posix()
     shown = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}"]
-    # Two warnings would push the lines away: that a kernel is not encrypted, so it is; and that a time-out is too long,
-    # which Jupyter states in ms and Tornado reads as seconds.
     if zmq.has("curve"):
         shown.append("--KernelManager.transport_encryption=auto")
-    gen_log.addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
-    return labapp.main(["--Application.log_level=WARN", *shown, *flags])
+    return labapp.main(["--Application.log_level=ERROR", *shown, *flags])
 
 
 if __name__ == "__main__":

@@ -51,8 +51,10 @@ HANDED_OUT = """\
 
 1. Put this folder where you like, and the folders of chapters, such as `ch01`, into it.
 2. Once, with Python 3.11 or newer: `python -m venv .venv`, then
-   `.venv/bin/python -m pip install "./{wheel}[notebooks]"` (on Windows `.venv\\Scripts\\python`).
+   `.venv/bin/python -m pip install "./{wheel}[notebooks]"`.
 3. `.venv/bin/jupyter lab`
+
+On Windows, write `.venv\\Scripts\\` for `.venv/bin/`.
 
 # What will be marked
 
@@ -197,6 +199,9 @@ def main(arguments: list[str] | None = None) -> None:
         begin(options.folder)
     for number in options.chapters:
         add_chapter(options.folder, number, options.seed, options.source)
+    numbers = " ".join(map(str, options.chapters))
+    print(f"{options.folder} now holds chapters {numbers}, with solutions in source/. Next, in that folder:")
+    print(f"    nbgrader generate_assignment ch{options.chapters[0]:02d}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def main(wanted: str | None = None) -> None:
         print("PyTorch: the build for CPUs (TORCH=cuda takes the one for NVIDIA GPUs)", file=sys.stderr)
         print(f"--extra-index-url {CPU_INDEX}")
     else:
-        print(f"PyTorch: the build that pip takes by itself, since {CPU_INDEX} does not answer", file=sys.stderr)
+        print(f"PyTorch: the build that pip takes by itself, since {CPU_INDEX} does not answer;", file=sys.stderr)
+        print("it runs here too, but pip may download 3 GB more, for GPUs (make TORCH=cpu asks again)", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -880,7 +880,7 @@ def _default_words() -> dict[str, str]:
         if values["laptop"] != values["paper"]:
             words[field.name] = f"laptop {values['laptop']}; paper {values['paper']}"
         elif grey != colour:
-            words[field.name] = values["paper"]
+            words[field.name] = values["paper"].replace("False", "off").replace("True", "on")
     return words
 
 

@@ -33,6 +33,8 @@ def test_chapter_0_and_its_pictures_are_served_and_what_stays_is_said(tmp_path):
 
         ask(parts.path)
         assert "image/png" in str(json.loads(ask(f"/api/contents/{first}"))["content"])
+        ask("/api/contents/glossary.md")
     said = (tmp_path / "log").read_text().rpartition("token=")[2]  # last, below the server's own lines
+    assert "[W " not in said  # opening a notebook that has run elsewhere is a warning of the server's
     assert "press Ctrl-C twice" in said
     assert "work/glossary.md stays as you changed it" in said

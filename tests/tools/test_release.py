@@ -95,6 +95,9 @@ def test_chapters_can_be_added_and_nothing_is_overwritten(tmp_path, capsys, monk
     monkeypatch.setattr(tool, "begin", lambda folder: (folder / "nbgrader_config.py").write_text("mine"))
     tool.main([str(tmp_path), "--chapters", "1"])
     tool.main([str(tmp_path), "--chapters", "2", "3"])
+    said = capsys.readouterr().out
+    assert "chapters 2 3" in said
+    assert said.endswith("nbgrader generate_assignment ch02\n")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert {path.parent.name for path in before} == {tmp_path.name, "ch01", "ch02", "ch03"}
     with pytest.raises(SystemExit):
