@@ -3,7 +3,8 @@
 `python notebooks/lab/trainings.py runs/seed1 runs/seed2 runs/seed3` prints each number for each training, and the mean
 ± twice its standard error by Student's distribution; `data/results/trainings.csv` is that table. It writes no record.
 Samples are kept; a run that was stopped goes on with the next batch. Fréchet distances depend on the number of samples:
-compare those of as many.
+compare those of as many. The table that ships is of three trainings of 3,000 steps, by `--samples 130 --steps 40
+--step-size 5e-5 --precision fp32`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,10 @@ import torch
 
 import I6
 import N1
-from drawing import CPU, Drawing, Machine, draw, judged_distance
+from drawing import CPU, Drawing, Machine, draw, judged_distance, require_enough_digits
 from errors import of_networks
-from ledger import results_folder, script_options, seed
+from ledger import attach, script_options, seed
 from mnist_samples import difference, i1_measurements, levels_farther, too_near
-from sbgm.files import write_bytes
 from sbgm.images.data import load_images
 from sbgm.images.devices import PRECISIONS
 from sbgm.images.weights import load_network
@@ -42,7 +42,7 @@ def of_training(weights: str, folder: Path, *, n_samples: int, machine: Machine 
     samples = drawn.states[-1]
     numbers = of_levels(weights)
     for m in i1_measurements(samples):
-        if m.kind == "expected" and not m.yardstick:
+        if m.kind == "expected":
             numbers[f"I1: {m.label}"] = m.value
     classes = in_batches(load_classifier(JUDGE), shown(samples)).argmax(dim=1)
     for digit, count in enumerate(torch.bincount(classes, minlength=10).tolist()):
@@ -101,12 +101,13 @@ def main() -> None:
     options = script_options(__doc__, "samples", draws=True, more=more)
     if len(set(options.weights)) < 2:
         raise ValueError(f"WEIGHTS must name two trainings or more, got {' '.join(options.weights)}")
+    require_enough_digits(samples=options.samples)
     how = {"n_steps": options.steps, "step_size": options.step_size, "precision": options.precision}
     machine = Machine(options.device, options.compile)
     sizes = {"n_samples": options.samples, "machine": machine}
     table = table_of({weights: of_training(weights, options.folder, **sizes, **how) for weights in options.weights})
     print(table.to_string(index=False, float_format="{:.4g}".format))
-    write_bytes(results_folder() / "trainings.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    attach("trainings", table, {}, networks=[])
 
 
 if __name__ == "__main__":

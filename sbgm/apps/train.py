@@ -869,18 +869,25 @@ GROUPS = {
 EXAMPLE = "sbgm train mnist --out runs/mnist --steps 2000"
 
 
+def _word(value: Any) -> str:
+    """A default as help texts say it: a flag is on or off."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
 def _default_words() -> dict[str, str]:
     """The defaults that differ between the laptop's scale and the paper's, or between grey and colour sets."""
     words = {}
     for field in dataclasses.fields(Settings)[1:]:
         values = {}
         for scale in ("laptop", "paper"):
-            grey, colour = (getattr(settings_of(data, scale), field.name) for data in ("mnist", "cifar10"))
-            values[scale] = str(grey) if grey == colour else f"{grey}, for cifar10 and celeba {colour}"
+            grey, colour = (_word(getattr(settings_of(data, scale), field.name)) for data in ("mnist", "cifar10"))
+            values[scale] = grey if grey == colour else f"{grey}, for cifar10 and celeba {colour}"
         if values["laptop"] != values["paper"]:
             words[field.name] = f"laptop {values['laptop']}; paper {values['paper']}"
         elif grey != colour:
-            words[field.name] = values["paper"].replace("False", "off").replace("True", "on")
+            words[field.name] = values["paper"]
     return words
 
 
