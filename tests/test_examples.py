@@ -105,6 +105,12 @@ def test_the_students_network_trains_into_a_new_folder_only(run, tmp_path, capsy
     assert [path.read_bytes() for path in files] == before
 
 
+def test_a_flag_is_no_name_of_a_folder(run, tmp_path):
+    with pytest.raises(SystemExit, match="usage: python examples/own_network.py"):
+        run(OWN, "--help")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_students_training_begins_at_the_loss_of_no_network_at_all(own):
     hidden = []
     generator = seeded(0)
