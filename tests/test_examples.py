@@ -106,7 +106,7 @@ def test_the_students_network_trains_into_a_new_folder_only(run, tmp_path, capsy
 
 
 def test_a_flag_is_no_name_of_a_folder(run, tmp_path):
-    with pytest.raises(SystemExit, match="usage: python examples/own_network.py"):
+    with pytest.raises(SystemExit, match="usage: python examples"):
         run(OWN, "--help")
     assert list(tmp_path.iterdir()) == []
 
