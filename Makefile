@@ -17,7 +17,7 @@ GRADING := $(VENV)/.installed-grading$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench lock clean
+.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site figures checks release bench lock clean
 
 help:  ## list these commands
 	@echo "For you:"
@@ -51,7 +51,7 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 
 # What looks at the project, a compiler or an editor rather than at the library, its rooms and its lessons, so that a user
 # need not wait for it.
-UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,gpu/test_gpu_chapter gpu/test_gpu_precisions \
+UPKEEP := tests/browser tests/docs tests/evidence $(patsubst %,tests/%.py,gpu/test_gpu_chapter gpu/test_gpu_precisions \
   images/test_compiled notebooks/test_again notebooks/test_lessons notebooks/test_links notebooks/test_refused \
   notebooks/test_wrong_answers tools/test_release tools/test_nbval_comparison tools/test_notebooks \
   tools/test_readme_figures test_editor test_environment test_readme test_versions test_wheel)
@@ -59,10 +59,10 @@ UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,gpu/test_gp
 PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(ALL)  ## set up, test the library, and compare every lesson with a fresh run
-	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
+	$(PYTEST) --nbval notebooks tests $(UPKEEP:%=--ignore=%)
 
-test-all: $(GRADING)  ##! the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, the tests in a browser
-	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests
+test-all: $(GRADING)  ##! the same, and the evidence with its scripts, the site, the wheel, the tools, a class of students, the tests in a browser
+	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks evidence tests
 
 test-browser: $(ALL)  ##! drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
@@ -80,10 +80,10 @@ notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form w
 	$(PY) tools/notebooks.py build
 
 reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
-	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) notebooks/lab/ledger.py && exit $$status
+	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) evidence/ledger.py && exit $$status
 
 ledger: $(ALL)  ##! rebuild data/results/README.md, the table of claims
-	$(PY) notebooks/lab/ledger.py --write
+	$(PY) evidence/ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
@@ -91,19 +91,12 @@ site: $(ALL)  ## build the site from the committed outputs, offline, into build/
 figures: $(ALL)  ## write the chapters' figures for slides, and the text around them, into build/figures/
 	$(PY) -m nbconvert --to markdown --output-dir build/figures notebooks/[0-9]*.ipynb
 
-# The branch holds the pages alone, in one commit without a past.
-publish: site  ##! build the site, and put it on the branch gh-pages of origin
-	@export GIT_DIR=$$(git rev-parse --absolute-git-dir) GIT_INDEX_FILE=$(CURDIR)/build/site/index; rm -f $$GIT_INDEX_FILE; \
-	  git -C build/site/html --work-tree=. add --all --force . && tree=$$(git write-tree) && \
-	  commit=$$(git commit-tree $$tree -m "The site of $$(git rev-parse --short HEAD)") && \
-	  git push --force origin $$commit:refs/heads/gh-pages
-
 checks: $(ALL)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tests/prove_checks.py
 
 release: $(GRADING)  ## write chapters as a course of nbgrader, which marks them: make release CHAPTERS="1 4"
 	$(PY) tools/release.py $(or $(FOLDER),course) $(if $(CHAPTERS),--chapters $(CHAPTERS)) \
-	  $(SEED:%=--seed %) $(SOURCE:%=--source %)
+	  $(SEED:%=--seed %)
 
 bench: $(ALL)  ##! measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py

@@ -12,13 +12,10 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 
 import formulas
 from chapters import ROOT, Page, overview, pages_in
-
-import hosting
 
 HERE = ROOT / "docs"
 COPIED = ("data/README.md", "data/weights/README.md", "data/results/*.md", "data/results/*.png", "data/results/*.json")
@@ -33,15 +30,12 @@ def main() -> int:
     folder = options.folder.resolve()
     for name in ("source", "doctrees", "html", "jupyter_execute"):  # nothing stays of a page whose source is gone
         shutil.rmtree(folder / name, ignore_errors=True)
-    series = pages_in(ROOT / "notebooks")
+    series = [*pages_in(ROOT / "notebooks"), *pages_in(ROOT / "evidence")]
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
-    address = hosting.repository(ROOT)
     for notebook in series:
         write(folder / "html", {f"files/{notebook.place}": notebook.file.read_bytes()})
-        if address:
-            write(folder / "html", notebook.hosted(address))
     if status == 0:
         print(f"The site is at {folder / 'html' / 'index.html'}")
     return status

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 
-import hosting
 from ledger import entered
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +33,7 @@ try](../playground.md#play-{scene}).*
 
 
 class Page:
-    """A notebook of the series: a chapter, or one of a folder below the chapters.
+    """A notebook of the series: a chapter, or the lab notebook of its number.
 
     Args:
         path: of its file.
@@ -44,17 +43,17 @@ class Page:
         place: where it lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb".
         number: its chapter's.
         is_chapter: whether it is the chapter itself.
-        called: what a link to it says: "chapter 3", or "chapter 3, lab" for one in the folder lab.
+        called: what a link to it says: "chapter 3", or "lab 3".
         content: the notebook.
         title: its heading.
     """
 
     def __init__(self, path: Path) -> None:
         self.file = path
-        self.place = f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
+        self.place = f"{path.parent.name}/{path.name}"
         self.number = int(path.name[:2])
         self.is_chapter = path.parent.name == "notebooks"
-        self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
+        self.called = f"{'chapter' if self.is_chapter else 'lab'} {self.number}"
         self.content = nbformat.read(path, as_version=4)
         self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
 
@@ -100,7 +99,8 @@ class Page:
         if code:  # begins with imports
             code[0].metadata["tags"] = sorted({"hide-input", *code[0].metadata.get("tags", [])})
         heading, _, text = content.cells[0].source.partition("\n")
-        content.cells[0].source = f"{heading}\n\n{self.offers(hosting.repository(ROOT))}\n{text}"
+        link = f"<a href='../files/{self.place}' download>Download this notebook</a>"
+        content.cells[0].source = f"{heading}\n\n:::{{container}} offers\n{link}\n:::\n{text}"
         for index in reversed(range(len(content.cells))):
             cell = content.cells[index]
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
@@ -112,37 +112,6 @@ class Page:
                 text = f"{caption}\n\n{PLAYGROUND.format(scene=scene)}"
                 content.cells.insert(index + 1, nbformat.v4.new_markdown_cell(text, id=f"playground-{scene}"))
         return nbformat.writes(content)
-
-    def offers(self, address: str) -> str:
-        """The line below its heading: where to download it, and where it runs.
-
-        Args:
-            address: the project's; Colab and Binder open notebooks of one on GitHub.
-        """
-        links = [f"<a href='{'../' * self.place.count('/')}files/{self.place}' download>Download this notebook</a>"]
-        if colab := hosting.in_colab(self.hosted_at(address)):
-            binder = f"https://mybinder.org/v2/gh/{address.removeprefix(hosting.GITHUB)}/HEAD?labpath={self.place}"
-            links += [f"<a href='{colab}'>Open in Colab</a>", f"<a href='{binder}'>Open in Binder</a>"]
-            links += [f"<a href='{address}/blob/HEAD/{self.place}'>See it on GitHub</a>"]
-        return "\n".join([":::{container} offers", *links, ":::"])
-
-    def hosted_at(self, address: str) -> str:
-        """Where its copy for Colab lies, on the branch that `make publish` puts the site on."""
-        return f"{address}/blob/gh-pages/{self.place.replace('notebooks', 'hosted', 1)}"
-
-    def hosted(self, address: str) -> dict[str, bytes]:
-        """The copy that runs in Colab, by its place in the site: it fetches the project, and its links go to GitHub."""
-
-        def outward(link: re.Match) -> str:
-            target = posixpath.normpath(f"{posixpath.dirname(self.place)}/{link[1]}")
-            return f"]({address}/{'raw' if target.endswith('.png') else 'blob'}/HEAD/{target}"
-
-        content = copy.deepcopy(self.content)
-        for cell in content.cells:
-            if cell.cell_type == "markdown":
-                cell.source = outside_code(LINK, outward, cell.source)
-        notebook = hosting.hosted(content, address, self.hosted_at(address))
-        return {self.place.replace("notebooks", "hosted", 1): nbformat.writes(notebook).encode()}
 
 
 def caption_of(cell: nbformat.NotebookNode) -> str:
@@ -160,9 +129,8 @@ def plain(markdown: str) -> str:
 
 
 def pages_in(folder: Path) -> list[Page]:
-    """The chapters in a folder called notebooks in their order, then the notebooks in folders below it."""
-    paths = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    return sorted(map(Page, sorted(paths)), key=lambda notebook: not notebook.is_chapter)
+    """The numbered notebooks in a folder, in their order."""
+    return [Page(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
 
 
 def outside_code(pattern: re.Pattern, change: Callable[[re.Match], str], markdown: str) -> str:

@@ -53,9 +53,9 @@ FOR_TESTS = ("fid", "notebooks", "test")
     [
         ("sbgm", (), ("fid", "notebooks")),
         ("sbgm_course", (), ()),
-        ("tools", ("tools", "notebooks/lab"), FOR_TESTS),
-        ("docs", ("docs", "tools", "notebooks/lab"), ("docs",)),
-        ("tests", ("tests", "docs", "tools", "notebooks/lab"), FOR_TESTS),
+        ("tools", ("tools", "evidence"), FOR_TESTS),
+        ("docs", ("docs", "tools", "evidence"), ("docs",)),
+        ("tests", ("tests", "docs", "tools", "evidence"), FOR_TESTS),
     ],
 )
 def test_every_import_is_declared_or_of_a_folder_that_may_be_imported(folder, own, extras):

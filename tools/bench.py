@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
+sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
 
 import notebooks
 from curve import renewing

@@ -4,7 +4,7 @@
     python tools/notebooks.py check [NOTEBOOK…]          name every fault, without executing
     python tools/notebooks.py run FOLDER [NOTEBOOK…]     execute copies into FOLDER
 
-Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is executed in a fresh kernel of this Python,
+Without NOTEBOOK, all of notebooks/ and of evidence/. A notebook is executed in a fresh kernel of this Python,
 in its own folder. Two builds on one machine are byte-identical.
 """
 
@@ -27,6 +27,7 @@ from sbgm.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+EVIDENCE = ROOT / "evidence"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -68,17 +69,6 @@ def all_notebooks(folder: Path | None = None) -> list[Path]:
 def pages(folder: Path | None = None) -> list[Path]:
     """The pages that chapters link to and go where they go: a folder's Markdown files, by default notebooks/."""
     return sorted((folder or NOTEBOOKS).glob("*.md"))
-
-
-def companions(folder: Path | None = None) -> list[Path]:
-    """The files that notebooks need where they go: the pages, and the lab's scripts, which its notebooks import."""
-    lab = (folder or NOTEBOOKS) / "lab"
-    return [*pages(folder), *sorted([*lab.glob("*.py"), *lab.glob("*.toml")])]
-
-
-def place(path: Path) -> Path:
-    """Where a notebook lies below notebooks/; for one from elsewhere its name."""
-    return path.resolve().relative_to(NOTEBOOKS) if path.resolve().is_relative_to(NOTEBOOKS) else Path(path.name)
 
 
 def read(path: Path) -> NotebookNode:
@@ -238,12 +228,12 @@ def raise_if_any(found: list[str]) -> None:
 
 
 def run(path: Path, folder: Path) -> None:
-    """Execute a copy of the notebook at `path` and write it to its place in `folder`, as far as it came."""
+    """Execute a copy of the notebook at `path` and write it to `folder`, as far as it came."""
     notebook = read(path)
     try:
         execute(notebook, path.parent)
     finally:
-        write(normalised(notebook, path.stem), folder / place(path))
+        write(normalised(notebook, path.stem), folder / path.name)
 
 
 def for_each(paths: list[Path], work: Callable[[Path], None]) -> int:
@@ -276,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
         "check": lambda path: raise_if_any(faults(path)),
         "run": lambda path: run(path, options.folder),
     }
-    return for_each(options.notebooks or all_notebooks(), works[options.command])
+    return for_each(options.notebooks or [*all_notebooks(), *all_notebooks(EVIDENCE)], works[options.command])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
 notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
-Copied alike are the glossary and troubleshooting, which chapters link to (JupyterLab shows nothing outside work/), and
-the lab's scripts, which its notebooks import.
+Copied alike are the glossary and troubleshooting, which chapters link to (JupyterLab shows nothing outside work/).
 One that you have changed stays as it is; where the original has changed too, the new one is put beside it, such as
 02_NEW_score_matching.ipynb, and a line says so once JupyterLab has started. FLAGS are JupyterLab's.
 """
@@ -22,7 +21,7 @@ from ipykernel.kernelspec import get_kernel_dict
 from jupyterlab import labapp
 from tornado.ioloop import IOLoop
 
-from notebooks import NOTEBOOKS, all_notebooks, companions
+from notebooks import NOTEBOOKS, all_notebooks, pages
 from sbgm.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +35,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     """Bring a working copy up to date without touching what was changed in it.
 
     Args:
-        originals: the folder of the notebooks and of what they need, see `companions`.
+        originals: the folder of the notebooks and of the pages that they link to.
         copy: the folder of the copies, made if it is missing; they lie in it as in `originals`.
 
     Returns:
@@ -47,7 +46,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     record = copy / COPIED
     copied = read_record(record)
     left = []
-    for original in [*all_notebooks(originals), *companions(originals)]:
+    for original in [*all_notebooks(originals), *pages(originals)]:
         own = original.relative_to(originals)
         new = fingerprints(original)
         for n in itertools.count():  # a new one that was changed in its turn stays, too

@@ -1,12 +1,12 @@
 """Write chapters as a course of nbgrader, which marks students' notebooks: `make release`, or
 
-    python tools/release.py FOLDER [--chapters 1 4] [--seed N] [--source URL]
+    python tools/release.py FOLDER [--chapters 1 4] [--seed N]
 
 FOLDER then holds
 
     nbgrader_config.py
     source/ch01/01_score_functions.ipynb    the lecturer's chapter: with solutions, and a mark after each function
-    release/                                for students: README.md, a wheel of sbgm, the glossary, help, and lab/
+    release/                                for students: README.md, a wheel of sbgm, the glossary and help
 
 `nbgrader generate_assignment ch01`, in FOLDER, adds the chapter without solutions and marks as release/ch01; see
 docs/instructors.md for what follows. Chapters can be added to a course later; nothing is overwritten.
@@ -16,7 +16,6 @@ import argparse
 import copy
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +23,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from hosting import hosted, repository
-from notebooks import NOTEBOOKS, ROOT, all_notebooks, companions, place, read, tags_of, write
+from notebooks import NOTEBOOKS, ROOT, pages, read, tags_of, write
 
 EXERCISE_TAG = "exercise"
 SOLUTION_TAG = "solution"
@@ -137,43 +135,33 @@ def with_links(text: str, up: str = "") -> str:
     """Let the links of a page lead to where a course has its files, each chapter in a folder of its own.
 
     Args:
-        text: of a page in notebooks/ or in a folder below it.
+        text: of a page in notebooks/.
         up: from where it goes to release/, such as "../".
     """
-    text = re.sub(r"\]\((?=\w+\.md|lab/|\d\d_\w+\.ipynb)", f"]({up}", text)
-    return re.sub(r"\]\(((?:\.\./)?)(?=(\d\d)_\w+\.ipynb)(?!\d\d_lab)", r"](\1ch\2/", text)
+    text = re.sub(r"\]\((?=\w+\.md|\d\d_\w+\.ipynb)", f"]({up}", text)
+    return re.sub(r"\]\(((?:\.\./)?)(?=(\d\d)_\w+\.ipynb)", r"](\1ch\2/", text)
 
 
-def add_chapter(folder: Path, number: int, seed: int | None, source: str) -> None:
-    """Write a chapter to a course's source/; fetch the project from the git repository `source`, unless it is empty."""
+def add_chapter(folder: Path, number: int, seed: int | None) -> None:
+    """Write a chapter to a course's source/."""
     chapter = read(CHAPTERS[number])
     chapter.cells = course_cells(chapter, seed)
     for cell in chapter.cells:
         if cell.cell_type == "markdown":
             cell.source = with_links(cell.source, "../")
-    if source:
-        chapter = hosted(chapter, source)
     write(chapter, folder / "source" / f"ch{number:02d}" / CHAPTERS[number].name)
 
 
 def begin(folder: Path) -> None:
     """Write what a course has once: nbgrader's settings, and what students need beside the chapters."""
     release = folder / "release"
-    (release / "lab").mkdir(parents=True)
+    release.mkdir(parents=True)
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(release.resolve())]
     subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = (path.name for path in release.glob("*.whl"))
     (release / "README.md").write_text(HANDED_OUT.format(wheel=wheel), encoding="utf-8")
-    for path in companions():
-        if path.suffix == ".md":
-            (release / path.name).write_text(with_links(path.read_text(encoding="utf-8")), encoding="utf-8")
-        else:
-            shutil.copy(path, release / place(path))
-    for path in all_notebooks(NOTEBOOKS / "lab"):
-        notebook = read(path)
-        for cell in notebook.cells:
-            cell.source = with_links(cell.source) if cell.cell_type == "markdown" else cell.source
-        write(notebook, release / place(path))
+    for path in pages():
+        (release / path.name).write_text(with_links(path.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
 
 
@@ -184,12 +172,6 @@ def main(arguments: list[str] | None = None) -> None:
     option("folder", type=Path)
     option("--chapters", type=int, choices=CHAPTERS, nargs="+", default=[*CHAPTERS], metavar="N", help="all by default")
     option("--seed", type=int, help="of the marks' random inputs; drawn for each function unless given")
-    option(
-        "--source",
-        default=repository(ROOT),
-        metavar="URL",
-        help="git repository that a chapter fetches a missing sbgm from",
-    )
     options = parser.parse_args(arguments)
     for number in options.chapters:
         place_of_chapter = options.folder / "source" / f"ch{number:02d}"
@@ -198,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not (options.folder / "nbgrader_config.py").exists():
         begin(options.folder)
     for number in options.chapters:
-        add_chapter(options.folder, number, options.seed, options.source)
+        add_chapter(options.folder, number, options.seed)
     numbers = " ".join(map(str, options.chapters))
     print(f"{options.folder} now holds chapters {numbers}, with solutions in source/. Next, in that folder:")
     print(f"    nbgrader generate_assignment ch{options.chapters[0]:02d}")

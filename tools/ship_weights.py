@@ -17,7 +17,7 @@ import pandas
 import torch
 from torch import Tensor, nn
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
+sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
 
 import M2
 import recipes

@@ -10,11 +10,12 @@ from bs4 import BeautifulSoup
 
 import sbgm
 from ledger import claims, load_records, results_folder
-from notebooks import FOLDED_TAG, all_notebooks, place, read, tags_of
+from notebooks import EVIDENCE, FOLDED_TAG, all_notebooks, read, tags_of
 from scratch_site import built_once
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = all_notebooks()
+LABS = all_notebooks(EVIDENCE)
+CHAPTERS = [*all_notebooks(), *LABS]
 PAGES = (
     "formulas", "instructors",
     "notebooks/glossary", "notebooks/troubleshooting", "api/index", "data/README",
@@ -63,7 +64,7 @@ def pages(html):
 
 def html_of(path: Path) -> str:
     """A notebook's page."""
-    return f"notebooks/{place(path).with_suffix('.html').as_posix()}"
+    return f"{path.parent.name}/{path.stem}.html"
 
 
 def test_every_link_within_the_site_leads_to_a_page_and_to_a_place_on_it(html, pages):
@@ -112,8 +113,8 @@ def test_every_page_is_there_in_the_order_of_reading(html, pages):
         order.append(name)
         following = ((html / name).parent / pages[name].next).resolve()
         name = following.relative_to(html).as_posix() if pages[name].next else name
-    chapters = [html_of(path) for path in CHAPTERS if path.parent.name == "notebooks"]
-    labs = [html_of(path) for path in CHAPTERS if path.parent.name == "lab"]
+    chapters = [html_of(path) for path in all_notebooks()]
+    labs = [html_of(path) for path in LABS]
     first = order.index(chapters[0])
     assert order[first : first + len(chapters)] == chapters
     ledger = order.index("data/results/README.html")

@@ -9,23 +9,24 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import notebooks as tool
-from ledger import VERDICT, entered, load_records, results_folder, with_verdict
+from ledger import VERDICT, entered, lab_of, load_records, results_folder, with_verdict
 from notebooks import faults, normalised, read
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = tool.all_notebooks()
+LABS = tool.all_notebooks(tool.EVIDENCE)
+CHAPTERS = [*tool.all_notebooks(), *LABS]
 # one black pixel
 TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 
 def test_each_claim_is_entered_by_one_lab_notebook_and_told_as_recorded_at_its_chapters_end():
-    by_lab = {path: entered(path) for path in CHAPTERS}
+    by_lab = {path: entered(path) for path in LABS}
     records = load_records(results_folder())
     assert sorted(claim for ids in by_lab.values() for claim in ids) == sorted(records)
-    assert {path.parent.name for path, ids in by_lab.items() if ids} == {"lab"}
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in tool.all_notebooks():
+        assert entered(path) == []
         verdicts = [cell.source for cell in read(path).cells if cell.source.startswith(VERDICT)]
-        assert len(verdicts) == bool(by_lab.get(path.parent / "lab" / f"{path.name[:2]}_lab.ipynb"))
+        assert len(verdicts) == bool(by_lab.get(lab_of(path)))
         assert with_verdict(path, records) == path.read_text(encoding="utf-8")
 
 

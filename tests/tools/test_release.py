@@ -14,13 +14,11 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-import hosting
 import release as tool
 import sbgm_course as checks
 from notebooks import read, write
 
 SEED = 987_654_321
-ADDRESS = "https://github.com/someone/course"
 STUBS = {  # of the chapters, by the function to write
     re.search(r"^def (\w+)", cell.source, re.MULTILINE)[1]: cell.source
     for path in tool.CHAPTERS.values()
@@ -38,7 +36,7 @@ def graded(notebook: NotebookNode) -> dict[str, NotebookNode]:
 def course(tmp_path_factory) -> Path:
     """A course of all chapters."""
     folder = tmp_path_factory.mktemp("lecturer") / "course"
-    tool.main([str(folder), "--seed", str(SEED), "--source", ""])
+    tool.main([str(folder), "--seed", str(SEED)])
     return folder
 
 
@@ -79,16 +77,10 @@ def test_each_function_has_its_solution_and_a_locked_mark_of_one_point_below(cou
 
 
 def test_a_seed_is_drawn_for_each_mark(tmp_path):
-    tool.add_chapter(tmp_path, 1, None, "")
+    tool.add_chapter(tmp_path, 1, None)
     (path,) = tmp_path.rglob("*.ipynb")
     seeds = re.findall(r"mark\(seed=(\d+)\)", "".join(cell.source for cell in read(path).cells))
     assert len(set(seeds)) == len(seeds) == 4
-
-
-def test_a_chapter_can_fetch_the_project(tmp_path):
-    tool.add_chapter(tmp_path, 1, SEED, ADDRESS)
-    (path,) = tmp_path.rglob("*.ipynb")
-    assert read(path).cells[1].source == hosting.FETCH.format(source=ADDRESS)
 
 
 def test_chapters_can_be_added_and_nothing_is_overwritten(tmp_path, capsys, monkeypatch):
@@ -138,12 +130,12 @@ def test_each_open_question_is_a_cell_to_answer(released):
             assert (settings.grade, settings.solution, settings.points) == (True, True, 1)
 
 
-def test_students_get_the_package_help_and_the_lab(course):
+def test_students_get_the_package_and_help(course):
     release = course / "release"
     (wheel,) = release.glob("*.whl")
     assert f"./{wheel.name}[notebooks]" in (release / "README.md").read_text(encoding="utf-8")
     assert {path.name for path in release.glob("*.md")} == {"README.md", "glossary.md", "troubleshooting.md"}
-    assert len([*release.glob("lab/*.ipynb")]) == 10
+    assert {path.suffix for path in release.iterdir() if path.is_file()} == {".md", ".whl"}
 
 
 # --- a class ----------------------------------------------------------------------------------------------------------

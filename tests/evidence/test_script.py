@@ -28,14 +28,14 @@ SAMPLES = {"samples": torch.zeros(2, 1, 4, 4, dtype=torch.uint8)}
 
 
 def test_a_record_holds_its_file_its_facts_the_commit_and_what_was_typed(results, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/notebooks/lab/I6.py", "--earlier", "a b.st", "--compile"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/evidence/I6.py", "--earlier", "a b.st", "--compile"])
     made = record("I6", [HOLDS], SAMPLES, networks=["mnist_ncsn"], facts={"seed": 0}, **WORDS)
     assert ledger.load_record("I6") == made
     assert repr(made) == "I6 reproduced"
     assert (made.day, made.commit) == (datetime.date.today().isoformat(), "the commit of the bounds")
     assert load_tensors(ledger.attached_file(made))[0]["samples"].shape == (2, 1, 4, 4)
     assert list(made.facts) == ["seed", "weights of mnist_ncsn", "hardware", "torch", "command", "file", "sha256"]
-    assert made.facts["command"] == "python notebooks/lab/I6.py --earlier 'a b.st' --compile"
+    assert made.facts["command"] == "python evidence/I6.py --earlier 'a b.st' --compile"
 
 
 @pytest.mark.parametrize(("outcome", "word"), [(FAILS, "not reproduced"), (UNSURE, "inconclusive")])
@@ -110,7 +110,7 @@ def test_the_command_of_a_record_is_one_of_its_script_with_the_settings_of_the_r
     script = next((script for script, claims in SHARED.items() if name in claims), name)
     script = "curve" if name.startswith(CURVE) else script
     python, path, *words = shlex.split(FACTS[name]["command"])
-    assert (python, path) == ("python", f"notebooks/lab/{script}.py")
+    assert (python, path) == ("python", f"evidence/{script}.py")
     options = options_of(script, words)
     assert script != "curve" or options["network"] == name.removeprefix(CURVE)
     settings = {option: value for option, value in options.items() if option in FACTS[name]}

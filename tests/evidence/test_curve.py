@@ -159,7 +159,7 @@ def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(m
     few = {"BUDGETS": (10,), "MIDDLE": 20, "FULL": 190, "CHOSEN": ("heun, power",), "RENEWING": curve.RENEWING[:1]}
     for name, value in few.items():
         monkeypatch.setattr(curve, name, value)
-    monkeypatch.setattr("sys.argv", ["notebooks/lab/curve.py", "mnist_mlp"])
+    monkeypatch.setattr("sys.argv", ["evidence/curve.py", "mnist_mlp"])
     folder = tmp_path / "samples"
     said = str(curve.measure_curve(folder, "mnist_mlp", 130, n_confirmed=140, batch_size=65))
     measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
@@ -190,7 +190,7 @@ def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(m
 
     (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
     monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .*anew: python notebooks/lab/curve\.py mnist_mlp"):
+    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .*anew: python evidence/curve\.py mnist_mlp"):
         load_curve("mnist_mlp")
 
 
@@ -206,7 +206,7 @@ def test_a_committed_curve_has_every_point_and_its_sheet(name, committed, monkey
 
 
 def test_a_missing_record_says_how_to_make_one():
-    with pytest.raises(FileNotFoundError, match=r"python notebooks/lab/curve\.py mnist_ncsnv2 measures it"):
+    with pytest.raises(FileNotFoundError, match=r"python evidence/curve\.py mnist_ncsnv2 measures it"):
         load_curve("mnist_ncsnv2")
 
 

@@ -1,6 +1,6 @@
 """How much trainings of the MNIST network differ: numbers of N1, N2, N5, I1, I4, I6 and I7, for files of weights.
 
-`python notebooks/lab/trainings.py runs/seed1 runs/seed2 runs/seed3` prints each number for each training, and the mean
+`python evidence/trainings.py runs/seed1 runs/seed2 runs/seed3` prints each number for each training, and the mean
 ± twice its standard error by Student's distribution; `data/results/trainings.csv` is that table. It writes no record.
 Samples are kept; a run that was stopped goes on with the next batch. Fréchet distances depend on the number of samples:
 compare those of as many. The table that ships is of three trainings of 3,000 steps, by `--samples 130 --steps 40

@@ -434,7 +434,7 @@ def read_record(file: Path) -> Record:
         FileNotFoundError: there is no such file.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; a script in notebooks/lab or a lab notebook measures it")
+        raise FileNotFoundError(f"{file} is missing; a script or a lab notebook in evidence/ measures it")
     fields = json.loads(file.read_text(encoding="utf-8"))
     fields["measurements"] = tuple(Measurement(**number) for number in fields["measurements"])
     return Record(**fields)
@@ -623,7 +623,7 @@ def attach(
     else:
         file = folder / f"{stem}.csv"
         write_bytes(file, content.to_csv(index=False, lineterminator="\n").encode())
-    command = shlex.join(["python", f"notebooks/lab/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    command = shlex.join(["python", f"evidence/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     attached = {"command": command, "file": file.name, "sha256": file_hash(file)}
     return {**facts, **weights_facts(*networks), **machine_facts(), **attached}
 
@@ -688,8 +688,8 @@ def script_options(
 HEAD = """# The ledger
 
 What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule, at
-the top of `notebooks/lab/claims.toml`. An id links to the claim's record, which holds every number, the bounds, the
-commit that declared them, the day and the machine. `notebooks/lab/` shows how each was measured,
+the top of `evidence/claims.toml`. An id links to the claim's record, which holds every number, the bounds, the
+commit that declared them, the day and the machine. `evidence/` shows how each was measured,
 [HISTORY.md](HISTORY.md) what earlier ledgers said.
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
@@ -736,7 +736,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="enter it in the repository")
     records = current_records()
     if parser.parse_args().write:
-        write(records, Path(__file__).parents[2])
+        write(records, Path(__file__).parents[1])
     print(ledger_page(records), end="")
 
 
@@ -812,11 +812,10 @@ def ledger_page(records: Mapping[str, Record]) -> str:
 @functools.cache
 def chapters() -> Sequence[tuple[str, Sequence[str]]]:
     """The chapters whose lab notebooks enter claims, in their order: the heading of each, and its claims by id."""
-    folder = Path(__file__).parents[1]
     headings = []
-    for path in sorted(folder.glob("[0-9]*.ipynb")):
+    for path in sorted(Path(__file__).parents[1].glob("notebooks/[0-9]*.ipynb")):
         first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        enters = entered(folder / "lab" / f"{path.name[:2]}_lab.ipynb")
+        enters = entered(lab_of(path))
         ids = [claim_id for claim_id in claims() if claim_id in enters]
         headings.append((first.partition("\n")[0].removeprefix("# "), ids))
     return headings
@@ -849,14 +848,14 @@ def linked(record: Record) -> str:
     return f"[{record.id}]({record.id}.json) {claims()[record.id].sentence}"
 
 
-def verdict(records: dict[str, Record], lab: str) -> str:
+def verdict(records: dict[str, Record], number: int) -> str:
     """What a chapter says of its claims at its end: a list with a sentence for each status.
 
     Args:
         records: of the chapter's claims.
-        lab: the lab notebook, relative to the chapter.
+        number: the chapter's, and its lab notebook's.
     """
-    lines = [f"The paper's statements; the [lab notebook]({lab}) has the bounds, the numbers and the reasons:", ""]
+    lines = [f"The paper's statements; lab {number} has the bounds, the numbers and the reasons:", ""]
     for status in STATUSES:
         statements = [_statement(record) for record in records.values() if reads(record) == status]
         if statements:
@@ -997,6 +996,11 @@ def with_section(page: Path, name: str, content: str) -> str:
     return f"{parts[0]}{start}\n{content}\n{end}{parts[-1]}"
 
 
+def lab_of(chapter: Path) -> Path:
+    """The lab notebook of a chapter: evidence/NN_lab.ipynb, beside the folder of the chapters."""
+    return chapter.parents[1] / "evidence" / f"{chapter.name[:2]}_lab.ipynb"
+
+
 def entered(lab: Path) -> list[str]:
     """The claims that a lab notebook enters, by id."""
     cells = json.loads(lab.read_text(encoding="utf-8"))["cells"] if lab.exists() else []
@@ -1010,13 +1014,12 @@ def with_verdict(chapter: Path, records: dict[str, Record]) -> str:
         ValueError: there is such a cell, and no claim.
     """
     notebook = json.loads(chapter.read_text(encoding="utf-8"))
-    lab = f"lab/{chapter.name[:2]}_lab.ipynb"
-    ids = entered(chapter.parent / lab)
+    ids = entered(lab_of(chapter))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(VERDICT):
             if not ids:
-                raise ValueError(f"{chapter} has a cell {VERDICT!r}, but {lab} enters no claim")
-            words = verdict({i: record for i, record in records.items() if i in ids}, lab)
+                raise ValueError(f"{chapter} has a cell {VERDICT!r}, but {lab_of(chapter)} enters no claim")
+            words = verdict({i: record for i, record in records.items() if i in ids}, int(chapter.name[:2]))
             cell["source"] = f"{VERDICT}\n\n{words}".splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 

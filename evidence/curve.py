@@ -403,7 +403,7 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     name = f"{CURVE}{network}"
     file = ledger.results_folder() / f"{name}.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; python notebooks/lab/curve.py {network} measures it")
+        raise FileNotFoundError(f"{file} is missing; python evidence/curve.py {network} measures it")
     content = json.loads(file.read_text(encoding="utf-8"))
     record = check_weights(Record(name, "", (), facts=content["facts"]))
     points, confirmed = (pandas.DataFrame(content[table]) for table in ("points", "confirmed"))

@@ -267,7 +267,7 @@ RECORD = Record(
     note="½ of one run – “so to say”",
     day="2026-11-27",
     commit="12ab",
-    facts={"iterations": 6000, "hardware": "two cores", "command": "python notebooks/lab/M2.py"},
+    facts={"iterations": 6000, "hardware": "two cores", "command": "python evidence/M2.py"},
 )
 
 
@@ -564,10 +564,12 @@ def test_no_cell_is_a_paragraph():
 
 def chapter(folder, *sources):
     """A chapter 4 of Markdown cells, whose lab notebook enters two claims."""
-    (folder / "lab").mkdir(exist_ok=True)
+    for name in ("notebooks", "evidence"):
+        (folder / name).mkdir(exist_ok=True)
     lab = new_notebook(cells=[new_code_cell('settle("L3", [])\nsettle_again(\n    "F4")')])
-    nbformat.write(lab, folder / "lab" / "04_lab.ipynb")
-    nbformat.write(new_notebook(cells=list(map(new_markdown_cell, sources))), path := folder / "04_chapter.ipynb")
+    nbformat.write(lab, folder / "evidence" / "04_lab.ipynb")
+    path = folder / "notebooks" / "04_chapter.ipynb"
+    nbformat.write(new_notebook(cells=list(map(new_markdown_cell, sources))), path)
     return path
 
 
@@ -576,9 +578,9 @@ def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
     once = ledger.with_verdict(path, COMMITTED)
     cells = nbformat.reads(once, as_version=4).cells
     assert [cell.source for cell in cells[::2]] == ["# A chapter", "## What to read next"]
-    head, _, link, _, *rows = cells[1].source.splitlines()
+    head, _, introduction, _, *rows = cells[1].source.splitlines()
     assert head == ledger.VERDICT
-    assert "[lab notebook](lab/04_lab.ipynb)" in link
+    assert introduction == "The paper's statements; lab 4 has the bounds, the numbers and the reasons:"
     assert rows == [
         f"- **Reproduced**: {ledger.claims()['L3'].claim} (L3).",
         f"- **Reported**: {ledger.claims()['F4'].claim} (F4).",
@@ -591,8 +593,8 @@ def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_re
     path = chapter(tmp_path, "# A chapter", f"# Another\n{ledger.VERDICT}")
     before = nbformat.read(path, as_version=4)
     assert nbformat.reads(ledger.with_verdict(path, COMMITTED), as_version=4) == before
-    path = chapter(tmp_path, ledger.VERDICT).rename(tmp_path / "10_chapter.ipynb")
-    with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*, but lab/10_lab\.ipynb enters no claim"):
+    path = chapter(tmp_path, ledger.VERDICT).rename(tmp_path / "notebooks" / "10_chapter.ipynb")
+    with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*evidence/10_lab\.ipynb enters no claim"):
         ledger.with_verdict(path, COMMITTED)
 
 

@@ -1,6 +1,6 @@
 """Record runs for chapter 11, beside which a reader's run is drawn: losses, and sheets from the same noise.
 
-    python notebooks/lab/full_experiment.py hour=runs/full_experiment/hour-mnist_small minute=runs/a,runs/b,runs/c …
+    python evidence/full_experiment.py hour=runs/full_experiment/hour-mnist_small minute=runs/a,runs/b,runs/c …
 
 Each NAME=FOLDER is a run of the chapter, or of `sbgm train`; several folders are runs that differ in their seed. What
 the file holds under other names stays.
