@@ -552,15 +552,19 @@ def settle(
 
     Raises:
         AssertionError: a guard does not hold; the message shows it.
+        ValueError: claims.toml has changes that are not committed.
     """
+    commit = declaration()
     facts = weights_facts(*networks) | machine_facts()
-    entry = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, facts=facts)
+    entry = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, commit=commit, facts=facts)
     return save_record(entry, ledger_folder())
 
 
 @checked
 def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Record:
     """Confirm a recorded claim: return its record with the guards that are added, if those and its own hold.
+
+    Its status is then what the ledger reads: "waits to be measured again" where its bounds have changed since.
 
     Args:
         claim_id: such as "I1".
@@ -575,7 +579,7 @@ def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Recor
     again = _settled(claim_id, [*record.measurements, *guards], narrower=record.narrower)
     if again.status != record.status:
         raise AssertionError(f"{claim_id} is recorded as {record.status!r}, but its numbers bear {again.status!r}")
-    return dataclasses.replace(record, measurements=again.measurements)
+    return dataclasses.replace(record, status=reads(record), measurements=again.measurements)
 
 
 @checked
@@ -643,10 +647,9 @@ def declaration() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        if git("rev-parse", "--is-shallow-repository") == "true":
-            return ""
         changed = git("status", "--porcelain", "--", CLAIMS.name)
-        commit = git("log", "-1", "--format=%H", "--", CLAIMS.name)
+        is_shallow = git("rev-parse", "--is-shallow-repository") == "true"
+        commit = "" if is_shallow else git("log", "-1", "--format=%H", "--", CLAIMS.name)
     except (OSError, subprocess.CalledProcessError):
         return ""
     if changed:
@@ -765,16 +768,9 @@ def write(records: dict[str, Record], root: Path) -> None:
     """Enter records in `results_folder()` with their table, count them in README, and write the chapters' verdicts.
 
     Args:
-        records: see `current_records`; those that notebooks entered get the commit of their bounds.
+        records: see `current_records`.
         root: the folder of README.md and notebooks/.
-
-    Raises:
-        ValueError: claims.toml has changes that are not committed, and there is a new record.
     """
-    committed = load_records(results_folder())
-    for claim_id, record in records.items():
-        if record != committed.get(claim_id):
-            records = records | {claim_id: dataclasses.replace(record, commit=declaration())}
     pages = {root / "README.md": with_section(root / "README.md", "ledger", count_line(records))}
     for chapter in root.glob("notebooks/*.ipynb"):
         pages[chapter] = with_verdict(chapter, records)

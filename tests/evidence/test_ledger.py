@@ -295,13 +295,17 @@ def test_what_is_no_claim_of_the_ledger_is_refused(claim_id, measurements, says)
     assert not ledger.ledger_folder().exists()
 
 
-def test_a_recorded_claim_is_confirmed_as_it_is_recorded(results):
+def test_a_recorded_claim_is_confirmed_as_it_is_recorded(results, restate):
+    gone = dict.fromkeys(ledger.claims()["M2"].bounds)
+    restate("M2", gone | {"ratio": Bound(low=5.0)})
     ledger.save_record(RECORD, results)
     assert ledger.load_record("M2") == RECORD
     again = ledger.settle_again("M2", [guard("short run", 9, low=5)])
     confirmed = (*RECORD.measurements, guard("short run", 9, low=5))
     assert again == dataclasses.replace(RECORD, measurements=confirmed)
     assert not ledger.ledger_folder().exists()
+    restate("M2", gone | {"ratio": Bound(low=6.0)})
+    assert str(ledger.settle_again("M2")) == "M2 waits to be measured again"
     with pytest.raises(AssertionError, match="what we found has changed\nshort run: 4"):
         ledger.settle_again("M2", [guard("short run", 4, low=5)])
     ledger.save_record(dataclasses.replace(RECORD, status="reproduced in part"), results)
@@ -405,8 +409,20 @@ def test_without_the_whole_history_no_commit_is_named(repository, tmp_path, monk
     subprocess.run(["git", "clone", "--quiet", "--depth=1", ledger.CLAIMS.parent.as_uri(), tmp_path / "x"], check=True)
     monkeypatch.setattr(ledger, "CLAIMS", tmp_path / "x" / "claims.toml")
     assert DECLARATION() == ""
+    ledger.CLAIMS.write_text("2")
+    with pytest.raises(ValueError, match=r"claims\.toml must be committed before a claim is measured"):
+        DECLARATION()
     monkeypatch.setattr(ledger, "CLAIMS", tmp_path / "claims.toml")  # in no repository
     assert DECLARATION() == ""
+
+
+@NEEDS_GIT
+def test_a_notebook_enters_no_claim_while_bounds_are_not_committed(repository, monkeypatch):
+    monkeypatch.setattr(ledger, "declaration", DECLARATION)
+    assert settle("L3", [reported("chains", 1280)]).commit == repository("rev-list", "--max-parents=0", "HEAD").strip()
+    ledger.CLAIMS.write_text("2")
+    with pytest.raises(ValueError, match=r"claims\.toml must be committed before a claim is measured"):
+        settle("L3", [reported("chains", 1280)])
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
