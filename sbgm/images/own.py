@@ -7,13 +7,12 @@ resized. They are kept in memory, as bytes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -29,8 +28,6 @@ __all__ = ["own_images", "read_picture"]
 
 # Those that Pillow can't read everywhere, such as a phone's .heic, are refused by name, and not passed over.
 SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".gif", ".avif", ".heic", ".heif")
-BESIDE_PICTURES = ("", ".txt", ".md", ".html", ".pdf", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".db", ".ini")
-"""Suffixes of files that lie beside pictures; any other is warned of, since it may be a picture's."""
 Arrays = Tensor | np.ndarray
 Source = Annotated[
     Path | str | Arrays, instance_of(Path | str | Arrays, "a folder of pictures, or a tensor or array (N, C, H, W)")
@@ -52,8 +49,7 @@ def own_images(
     A tenth of the images, at least four, is the test split, drawn by the seed. A folder that holds the folders `train`
     and `test` has its splits already. Images are shuffled by the seed within their split.
 
-    A warning names what is passed over: files that are no pictures by their names, unless they are hidden or text; and
-    links to folders that are read already.
+    Files whose suffix is no picture's are ignored, and so is what is hidden. Links to folders are not followed.
 
     Args:
         source: a folder of pictures, whose subfolders, if it has any, are the classes, in the order of their names; or
@@ -61,7 +57,7 @@ def own_images(
         size: H and W of the images; what is smaller is not enlarged but refused.
         n_channels: 1 for grey, 3 for colour; None makes them grey if all pictures are.
         labels: of a tensor or array, the class of each image, (N,) whole numbers from 0; each class has an image.
-        skip_bad: leave out a folder's pictures that can't be used, with a warning, instead of refusing the folder.
+        skip_bad: leave out a folder's pictures that can't be used, and warn of them, instead of refusing the folder.
         seed: of the split and the order.
 
     Returns:
@@ -69,8 +65,8 @@ def own_images(
 
     Raises:
         DataNotFoundError: there is no such folder, or there are fewer than eight images.
-        ValueError: pictures can't be read, are smaller than `size`, or have more than 8 bits a channel, and the message
-            names them; the images or labels are of another kind; or they don't fit into memory.
+        ValueError: pictures can't be read, are smaller than `size`, or are grey of more than 8 bits, and the message
+            names them all; or the images or labels are of another kind.
 
     Example:
         >>> own = sbgm.own_images(torch.rand(20, 1, 28, 28), size=8)
@@ -81,7 +77,7 @@ def own_images(
         images = [_square(to_pil_image(image), size, n_channels) for image in _bytes(source)]
         classes = []
         if labels is not None:
-            labels = _tensor(labels, "labels must be whole numbers (N,)")
+            labels = torch.as_tensor(labels).cpu()
             numbers = torch.arange(len(labels.unique()))
             if labels.shape != (len(images),) or not torch.equal(labels.unique(), numbers):
                 raise ValueError(f"labels must be {len(images):,} whole numbers from 0, without a gap, got {labels}")
@@ -126,7 +122,7 @@ def read_picture(picture: Path | str | Image.Image, size: Count, mode: Literal["
         (1, size, size) or (3, size, size) uint8.
 
     Raises:
-        OSError, ValueError: it can't be read, is smaller than `size`, or has more than 8 bits a channel.
+        OSError, ValueError: it can't be read, is smaller than `size`, or is grey of more than 8 bits.
 
     Example:
         >>> from PIL import Image
@@ -140,17 +136,12 @@ def read_picture(picture: Path | str | Image.Image, size: Count, mode: Literal["
         return _square(image, size, n_channels)
 
 
-class PictureError(ValueError):
-    """A whole picture that can't be used; the message says why, and what to do."""
-
-
 def _square(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:
     """The middle square of a picture, (C, size, size) uint8; of None channels a grey one has one."""
     if picture.mode.startswith(("I", "F")):  # Pillow would clip these at 255
-        raise PictureError(f"a picture must have 8 bits a channel, got mode {picture.mode!r}: convert it to 8 bits")
+        raise ValueError(f"a picture must have 8 bits a channel, got mode {picture.mode!r}")
     if min(picture.size) < size:
-        least = f"a picture must have at least {size}×{size} pixels, got {picture.width}×{picture.height}"
-        raise PictureError(f"{least}: take it away, or ask for a smaller size")
+        raise ValueError(f"a picture must have at least {size}×{size} pixels, got {picture.width}×{picture.height}")
     is_grey = n_channels == 1 or (n_channels is None and picture.mode in ("1", "L", "LA"))
     mode = "L" if is_grey else "RGB"
     picture.draft(mode, (2 * size, 2 * size))  # a JPEG is then decoded near that size, many times faster
@@ -162,108 +153,54 @@ def _square(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:
     return pil_to_tensor(ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.BICUBIC))
 
 
-def _tensor(values: Arrays, must: str) -> Tensor:
-    """A caller's numbers on the CPU; of an array in any order of its bytes and rows."""
-    try:
-        if isinstance(values, np.ndarray):
-            values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-        return torch.as_tensor(values).detach().cpu()
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{must}, got what is none: {error}") from None
-
-
 def _bytes(images: Arrays) -> Tensor:
     """Images (N, C, H, W) as bytes; raise unless they are bytes, or floats in [0, 1]."""
-    images = _tensor(images, "source must hold images (N, C, H, W)")
+    images = torch.as_tensor(images).cpu()
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"source must be images (N, C, H, W) with C = 1 or 3, got shape {tuple(images.shape)}")
-    if images.dtype == torch.uint8 and len(images) and int(images.max()) <= 1:
-        raise ValueError("source must hold bytes from 0 to 255, got none above 1; turn 0 and 1 into floats first")
     if images.is_floating_point() and bool(((images >= 0) & (images <= 1)).all()):
-        images = (images.float() * 255).round().byte()
+        return (images.float() * 255).round().byte()
     if images.dtype != torch.uint8:
         raise ValueError(f"source must hold bytes (uint8) or floats in [0, 1], got others of {images.dtype}")
+    if len(images) and int(images.max()) <= 16:  # such as scikit-learn's digits
+        raise ValueError("source must hold bytes from 0 to 255, got none above 16; divide by the largest first")
     return images
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """The files below a folder that are pictures by their names; a warning says what else is passed over."""
+    """The files below a folder that are pictures by their suffix, in the order of their paths; a dead link is one."""
     pictures = []
-    others = []
-    links: list[Path] = []
-    for file in sorted(_files(folder, set(), links)):
-        suffix = file.suffix.lower()
-        if suffix in SUFFIXES:
-            pictures.append(file)
-        elif suffix not in BESIDE_PICTURES or not file.exists():
-            others.append(file)
-    passed_over = {"files whose names are no pictures'": others, "links to folders that are read already": links}
-    for kind, paths in passed_over.items():
-        if paths:
-            example = paths[0].relative_to(folder)
-            warnings.warn(f"{folder}: {kind} are passed over ({len(paths):,}, such as {example})", stacklevel=4)
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # such as a Mac's ._1.png
+        if path.suffix.lower() in SUFFIXES and not is_hidden and (path.is_file() or path.is_symlink()):
+            pictures.append(path)
     return pictures
-
-
-def _files(folder: Path, visited: set[Path], links: list[Path]) -> Iterator[Path]:
-    """The files below a folder that are not hidden, links followed, each folder once.
-
-    Args:
-        folder: where to look.
-        visited: the folders that were entered, without links in their paths; it grows.
-        links: gets those that lead to one of them.
-    """
-    visited.add(folder.resolve())
-    for path in sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path)):  # a folder before a link to it
-        if path.name.startswith("."):  # such as a Mac's ._1.png and a folder of thumbnails
-            continue
-        if path.is_dir():
-            if path.resolve() in visited:
-                links.append(path)
-            else:
-                yield from _files(path, visited, links)
-        elif path.is_file() or not path.exists():  # a link that leads nowhere is to be named
-            yield path
 
 
 def _read(folder: Path, files: Sequence[Path], size: int, n_channels: int | None, skip_bad: bool) -> dict[Path, Tensor]:
     """The pictures in files that can be used, each (1 or 3, size, size); those that can't are refused, or skipped."""
-    needed = 2 * 3 * size**2 * len(files)  # bytes: while the images are stacked they are there twice
-    if needed > psutil.virtual_memory().available:
-        images = f"{len(files):,} images of {size}×{size} pixels"
-        raise ValueError(f"size must leave room in memory for {images}, which take {needed / 1e9:,.1f} GB")
 
     def read(file: Path) -> Tensor | str:
         try:
             with Image.open(file) as picture:
                 return _square(picture, size, n_channels)
+        except UnidentifiedImageError:
+            return "it is damaged, or not what its name says, or of a kind that Pillow can't read"
         except Exception as error:  # a decoder of a damaged file may raise anything
-            return _complaint(file, error)
+            return getattr(error, "strerror", None) or str(error)  # without the path
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
         results = dict(zip(files, pool.map(read, files), strict=True))
     images = {file: result for file, result in results.items() if isinstance(result, Tensor)}
-    bad = [f"\n  {file.relative_to(folder)}: {says}" for file, says in results.items() if isinstance(says, str)]
+    bad = {str(file.relative_to(folder)): why for file, why in results.items() if isinstance(why, str)}
+    share = f"{len(bad):,} of the {len(files):,} in {folder}"
+    if bad and not skip_bad:
+        named = "".join(f"\n  {name}: {why}" for name, why in bad.items())
+        way_on = "To leave them out, add --skip-bad (in Python skip_bad=True)"
+        raise ValueError(f"source must hold pictures that can be used, and {share} can't be:{named}\n{way_on}")
     if bad:
-        named = "".join(bad[:10]) + ("\n  …" if len(bad) > 10 else "")
-        share = f"{len(bad):,} of the {len(files):,} in {folder}"
-        if not skip_bad:
-            way_on = "Or leave them out: add --skip-bad (in Python skip_bad=True)"
-            raise ValueError(f"source must hold pictures that can be used, and {share} can't be:{named}\n{way_on}")
-        warnings.warn(f"pictures that can't be used are left out, {share}:{named}", stacklevel=4)
+        warnings.warn(f"pictures that can't be used are left out, {share}: {', '.join(bad)}", stacklevel=4)
     return images
-
-
-def _complaint(file: Path, error: Exception) -> str:
-    """Why a picture can't be used, and what to do."""
-    if isinstance(error, PictureError):
-        return str(error)
-    if isinstance(error, UnidentifiedImageError):
-        if file.stat().st_size == 0:
-            return "the file is empty: copy it again, or take it away"
-        return "Pillow can't read this kind of file here: convert it to PNG or JPEG, or take it away"
-    reason = getattr(error, "strerror", None) or error  # without the path
-    return f"it can't be read whole ({reason}): copy it again, or take it away"
 
 
 def _data_set(
