@@ -167,4 +167,4 @@ def f1_measurements(tables: Mapping[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "F1").folder))
+    show(measure(**script_options(__doc__, "F1")))

@@ -17,4 +17,4 @@ def measure(folder: Path) -> Record:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "F2").folder))
+    show(measure(**script_options(__doc__, "F2")))

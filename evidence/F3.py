@@ -79,4 +79,4 @@ def measure(folder: Path) -> Record:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "perceptrons").folder))
+    show(measure(**script_options(__doc__, "perceptrons")))

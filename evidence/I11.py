@@ -146,4 +146,4 @@ def i11_measurements(
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "I11").folder))
+    show(measure(**script_options(__doc__, "I11")))

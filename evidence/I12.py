@@ -70,5 +70,4 @@ def i12_measurements(states: list[Estimate], denoised: list[Estimate], real: lis
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "samples", draws=True)
-    show(measure(options.folder, machine=Machine(options.device, options.compile)))
+    show(measure(**script_options(__doc__, "samples", draws=True)))

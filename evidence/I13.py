@@ -108,5 +108,4 @@ def i13_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "samples", draws=True)
-    show(measure(options.folder, machine=Machine(options.device, options.compile)))
+    show(measure(**script_options(__doc__, "samples", draws=True)))

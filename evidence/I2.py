@@ -221,5 +221,4 @@ if __name__ == "__main__":
             },
         },
     )
-    machine = Machine(options.device, options.compile)
-    show(measure(options.folder, weights=options.weights, earlier=options.earlier, machine=machine))
+    show(measure(**options))

@@ -212,5 +212,4 @@ if __name__ == "__main__":
             "--weights": {"required": True, "help": "a file of a network's weights"},
         },
     )
-    settings = {name: getattr(options, name) for name in ("n_samples", "n_steps", "step_size", "weights")}
-    show(measure(options.folder, machine=Machine(options.device, options.compile), **settings))
+    show(measure(**options))

@@ -439,5 +439,4 @@ def over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "samples", draws=True)
-    show(measure(options.folder, machine=Machine(options.device, options.compile)))
+    show(measure(**script_options(__doc__, "samples", draws=True)))

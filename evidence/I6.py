@@ -76,5 +76,4 @@ def measure(folder: Path, machine: Machine = CPU) -> Record:
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "samples", draws=True)
-    show(measure(options.folder, Machine(options.device, options.compile)))
+    show(measure(**script_options(__doc__, "samples", draws=True)))

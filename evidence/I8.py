@@ -337,5 +337,4 @@ def over_retrieved(numbers: dict[str, Tensor], generator: torch.Generator) -> Es
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "I8", draws=True)
-    show(measure(options.folder, machine=Machine(options.device, options.compile)))
+    show(measure(**script_options(__doc__, "I8", draws=True)))

@@ -248,5 +248,4 @@ if __name__ == "__main__":
             },
         },
     )
-    settings = {name: getattr(options, name) for name in ("n_samples", "sampler", "weights")}
-    show(measure(options.folder, machine=Machine(options.device, options.compile), **settings))
+    show(measure(**options))

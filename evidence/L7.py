@@ -161,4 +161,4 @@ def l7_measurements(errors: Mapping[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "L7").folder))
+    show(measure(**script_options(__doc__, "L7")))

@@ -68,4 +68,4 @@ def measure(folder: Path) -> Record:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "L8").folder))
+    show(measure(**script_options(__doc__, "L8")))

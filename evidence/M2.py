@@ -246,5 +246,4 @@ def load_raw(name: str = "mnist_raw") -> nn.Module:
 
 if __name__ == "__main__":
     seeds = {"type": int, "default": 2, "help": "runs of each kind (2)"}
-    options = script_options(__doc__, "M2", more={"--seeds": seeds})
-    show(measure(options.folder, seeds=options.seeds))
+    show(measure(**script_options(__doc__, "M2", more={"--seeds": seeds})))

@@ -159,4 +159,4 @@ def n1_measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "perceptrons").folder))
+    show(measure(**script_options(__doc__, "perceptrons")))

@@ -112,4 +112,4 @@ def n3_measurements(errors: Tensor, samples: Tensor) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "N3").folder))
+    show(measure(**script_options(__doc__, "N3")))

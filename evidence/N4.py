@@ -176,4 +176,4 @@ def read_table(path: Path) -> pandas.DataFrame:
 
 
 if __name__ == "__main__":
-    show(measure(script_options(__doc__, "N4").folder))
+    show(measure(**script_options(__doc__, "N4")))

@@ -506,5 +506,4 @@ if __name__ == "__main__":
             "--batch-size": {"type": int, "default": 50, "help": "chains side by side (50)"},
         },
     )
-    settings = {name: getattr(options, name) for name in ("network", "n_samples", "batch_size")}
-    print(measure_curve(options.folder, machine=Machine(options.device, options.compile), **settings))
+    print(measure_curve(**options))

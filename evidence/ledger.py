@@ -32,6 +32,7 @@ import pandas
 import torch
 from torch import Tensor
 
+from drawing import Machine
 from sbgm.files import file_hash, load_tensors, runs_folder, save_tensors, shipped_folder, write_bytes, write_json
 from sbgm.guard import Number, checked, one_of
 from sbgm.images import weights
@@ -659,14 +660,17 @@ def declaration() -> str:
 
 def script_options(
     doc: str | None, folder: str, *, draws: bool = False, more: Mapping[str, Mapping[str, Any]] = NONE
-) -> argparse.Namespace:
-    """The command line of a script that measures a claim; its threads are set.
+) -> dict[str, Any]:
+    """The command line of a script that measures a claim, as the arguments of its `measure`; its threads are set.
 
     Args:
         doc: the script's.
         folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
-        draws: whether a network draws on a device: --device and --compile, see `drawing.Machine`.
+        draws: whether a network draws on a device: --device and --compile, which make the `drawing.Machine`.
         more: options of its own, by flag, as `ArgumentParser.add_argument` takes them.
+
+    Returns:
+        The folder, the machine of a script that draws, and its own options, by name.
 
     Raises:
         ValueError: claims.toml has changes that are not committed.
@@ -680,9 +684,11 @@ def script_options(
         parser.add_argument("--compile", action="store_true", help="fuse the layers: takes minutes, then saves time")
     parser.add_argument("--folder", type=Path, default=home, help=f"of finished work, to continue from ({home})")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU (1, as for all records)")
-    options = parser.parse_args()
+    options = vars(parser.parse_args())
     declaration()  # refused before hours of work, not after
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.pop("threads"))
+    if draws:
+        options["machine"] = Machine(options.pop("device"), options.pop("compile"))
     return options
 
 

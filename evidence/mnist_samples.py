@@ -385,6 +385,5 @@ def i10_measurements(
 
 
 if __name__ == "__main__":
-    options = script_options(__doc__, "samples", draws=True)
-    for measured in measure(options.folder, machine=Machine(options.device, options.compile)):
+    for measured in measure(**script_options(__doc__, "samples", draws=True)):
         show(measured)

@@ -93,19 +93,17 @@ def main() -> None:
     """Draw with each network, measure, print the table, and write it among the results."""
     more = {
         "weights": {"nargs": "+", "help": "files of weights, or folders of runs; two or more"},
-        "--samples": {"type": int, "default": 250, "help": "of each network, more than 128 (250)"},
-        "--steps": {"type": int, "default": 100, "help": "T, Langevin steps per level (100)"},
+        "--samples": {"dest": "n_samples", "type": int, "default": 250, "help": "of each network, more than 128 (250)"},
+        "--steps": {"dest": "n_steps", "type": int, "default": 100, "help": "T, Langevin steps per level (100)"},
         "--step-size": {"type": float, "default": 2e-5, "help": "ε (2e-5)"},
         "--precision": {"choices": PRECISIONS, "default": CPU.precision, "help": f"of the layers ({CPU.precision})"},
     }
     options = script_options(__doc__, "samples", draws=True, more=more)
-    if len(set(options.weights)) < 2:
-        raise ValueError(f"WEIGHTS must name two trainings or more, got {' '.join(options.weights)}")
-    require_enough_digits(samples=options.samples)
-    how = {"n_steps": options.steps, "step_size": options.step_size, "precision": options.precision}
-    machine = Machine(options.device, options.compile)
-    sizes = {"n_samples": options.samples, "machine": machine}
-    table = table_of({weights: of_training(weights, options.folder, **sizes, **how) for weights in options.weights})
+    networks = options.pop("weights")
+    if len(set(networks)) < 2:
+        raise ValueError(f"WEIGHTS must name two trainings or more, got {' '.join(networks)}")
+    require_enough_digits(samples=options["n_samples"])
+    table = table_of({weights: of_training(weights, **options) for weights in networks})
     print(table.to_string(index=False, float_format="{:.4g}".format))
     attach("trainings", table, {}, networks=[])
 

@@ -1,11 +1,13 @@
 """Scripts of claims: the record that they write, and their command lines."""
 
 import datetime
+import inspect
 import json
 import runpy
 import shlex
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -78,7 +80,7 @@ def options_of(monkeypatch):
     read = ledger.script_options
 
     def stop(*arguments, **settings):
-        raise Parsed(vars(read(*arguments, **settings)))
+        raise Parsed(read(*arguments, **settings))
 
     def options(script, words):
         monkeypatch.setattr(ledger, "script_options", stop)
@@ -97,7 +99,7 @@ def test_every_script_says_what_it_takes_and_records_its_own_claims(name, option
     said = capsys.readouterr().out
     source = (LAB / f"{name}.py").read_text(encoding="utf-8")
     assert source.removeprefix('"""').partition("\n")[0].removesuffix('"""') in said.replace("\n", " ")
-    assert ("--device" in said) == ("Machine(options.device, options.compile)" in source)
+    assert ("--device" in said) == ("machine: Machine" in source)
     assert all(f'"{claim_id}",' in source for claim_id in SCRIPTS[name])
 
 
@@ -113,6 +115,8 @@ def test_the_command_of_a_record_is_one_of_its_script_with_the_settings_of_the_r
     assert (python, path) == ("python", f"evidence/{script}.py")
     options = options_of(script, words)
     assert script != "curve" or options["network"] == name.removeprefix(CURVE)
+    measure = import_module(script).measure_curve if script == "curve" else import_module(script).measure
+    assert options.keys() - {"folder"} <= inspect.signature(measure).parameters.keys()
     settings = {option: value for option, value in options.items() if option in FACTS[name]}
     assert settings == {option: FACTS[name][option] for option in settings}
 
