@@ -10,10 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas
 import torch
-from PIL import Image
 from torch import Tensor
 
 import ledger
@@ -43,20 +41,11 @@ def recorded(name: str, runs: list[Path]) -> tuple[dict[str, Tensor], dict[str, 
         f"{name}_held_out": torch.tensor([log["held_out"].tolist() for log in logs]),
     }
     if len(runs) == 1:
-        sheets = [sheet(runs[0] / "sheets" / f"step-{step:07d}.png") for step in steps[0]]
-        tensors[f"{name}_sheets"] = torch.stack(sheets)
+        files = [runs[0] / "sheets" / f"step-{step:07d}.safetensors" for step in steps[0]]
+        sheets = torch.stack([load_tensors(file)[0]["sheet"] for file in files])
+        tensors[f"{name}_sheets"] = (255 * sheets.squeeze(2).clamp(0, 1)).round().byte()
     seconds = [round(float(log["seconds"].iloc[-1])) for log in logs]
     return tensors, {name: settings[0] | {"seeds": seeds, "seconds": seconds}}
-
-
-def sheet(path: Path) -> Tensor:
-    """The eight images of a sheet, (8, H, W) uint8: `save_sheet` has enlarged them, with a border of one pixel."""
-    pixels = torch.from_numpy(np.asarray(Image.open(path).convert("L")).copy())
-    # (1 + H + 1) by 1 + 8 (W + 1) pixels of a square image, each enlarged to a square of the same size
-    side = next(n for n in range(4, 129) if pixels.shape[0] * (1 + 8 * (n + 1)) == pixels.shape[1] * (n + 2))
-    scale = pixels.shape[0] // (side + 2)
-    small = pixels[scale // 2 :: scale, scale // 2 :: scale]
-    return small[1:-1, 1:].unfold(1, side, side + 1).permute(1, 0, 2)
 
 
 def main(words: list[str]) -> None:

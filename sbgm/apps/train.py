@@ -1,7 +1,8 @@
 """Train a noise conditional score network on images; Ctrl-C, SIGTERM and --minutes save, --resume goes on.
 
 The folder of a run holds settings.json; log.csv, a row every few steps; sheets/, eight images drawn from the same noise
-at each measurement; and the last two checkpoints, such as step-0005000/, each with all that the run needs to go on.
+at each measurement, as a picture and as a tensor; and the last two checkpoints, such as step-0005000/, each with all
+that the run needs to go on.
 
 On several GPUs: torchrun --nproc_per_node 8 -m sbgm train …
 """
@@ -34,7 +35,7 @@ from tqdm import tqdm
 
 import sbgm
 from sbgm.apps.options import Device, name_or_path
-from sbgm.files import content_hash, write_bytes, write_json
+from sbgm.files import content_hash, save_tensors, write_bytes, write_json
 from sbgm.guard import (
     Count,
     NonNegative,
@@ -521,6 +522,7 @@ class Training:
             (self.folder / "sheets").mkdir(exist_ok=True)
             path = self.folder / "sheets" / f"step-{self.step:07d}.png"
             save_sheet(path, sheet, names=[names[turn] for turn in turns])
+            save_tensors(path.with_suffix(".safetensors"), {"sheet": sheet})
         self.network.train()
         by_level = {f"level_{i}": value for i, value in enumerate(losses, start=1)}
         return {"held_out": sum(losses) / len(losses), **by_level}, sheet

@@ -10,6 +10,7 @@ import torch
 
 import sbgm
 from sbgm.apps.train import Training, make_accelerator, on_threads
+from sbgm.files import load_tensors
 from seeds import seeded
 from small_run import (
     IMAGES,
@@ -52,8 +53,10 @@ def test_a_watcher_is_shown_each_measurement_as_the_log_has_it_and_changes_nothi
     log = pandas.read_csv(folder / "log.csv").dropna()
     assert [step for step, _, _ in shown] == [1, 2, 4, 6, 8]
     pandas.testing.assert_frame_equal(pandas.DataFrame([row for _, row, _ in shown]), log.reset_index(drop=True))
-    for _, _, sheet in shown:
+    for step, _, sheet in shown:
         assert sheet is None if levels == 1 else (sheet.shape, sheet.device.type) == ((8, 1, 8, 8), "cpu")
+        if levels == 2:
+            assert torch.equal(load_tensors(folder / "sheets" / f"step-{step:07d}.safetensors")[0]["sheet"], sheet)
     if levels == 2:
         assert_same_run(folder, whole[0])
 

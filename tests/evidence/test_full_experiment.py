@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import full_experiment
-from sbgm.files import load_tensors, write_json
-from sbgm.plots import save_sheet
+from sbgm.files import load_tensors, save_tensors, write_json
 from seeds import seeded
 
 LOSSES = ([8.0, 4.0], [7.0, 3.0])  # held out, of two seeds
@@ -20,7 +19,7 @@ def made(run, sheets, losses, seed=0, side=8):
     rows.append({"step": 50, "seconds": 61.0, "held_out": losses[1]})
     pandas.DataFrame(rows).to_csv(run / "log.csv", index=False)
     for step, sheet in zip((1, 50), sheets, strict=True):
-        save_sheet(run / "sheets" / f"step-{step:07d}.png", sheet[..., :side, :side] / 255)
+        save_tensors(run / "sheets" / f"step-{step:07d}.safetensors", {"sheet": sheet[..., :side, :side] / 255})
     return run
 
 
