@@ -40,7 +40,6 @@ def commands() -> list[str]:
     found = []
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
-        text = text.partition("\n## [0.2.0]")[0]  # the changelog's earlier versions had other commands
         for part in [text] if path.suffix == ".md" else strings(json.loads(text)):
             found += COMMAND.findall(part.replace("\\\n", " "))
     found = [re.sub(r"\$\{\w+:\+(.+?)\}", r"\1", words).replace('"$@"', "--out runs/x") for words in found]
