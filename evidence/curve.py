@@ -16,7 +16,7 @@ from tqdm import tqdm
 import ledger
 from drawing import CPU, Machine, digit_distance, kept_samples, require_enough_digits
 from ledger import Record, attach, check_weights, script_options
-from sbgm.apps.sampling import SAMPLERS
+from sbgm.apps.sample import SAMPLERS
 from sbgm.files import content_hash, write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast

@@ -15,11 +15,9 @@ from sbgm.apps.options import Parser, add_options, in_flags
 COMMANDS = {
     "train": "train a noise conditional score network on images",
     "sample": "draw images from a trained network",
-    "inpaint": "fill in the unknown pixels of images",
-    "evaluate": "judge samples",
     "download": "fetch a data set",
 }
-ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights", "folder": "out"}
+ARGUMENTS = {"source": "data", "path": "network", "folder": "out"}
 """What the library calls an argument that an option of another name gives."""
 
 
@@ -65,7 +63,7 @@ def parser_of_all() -> Parser:
     """The parser of what stands before a command."""
     parser = Parser(
         prog="sbgm",
-        description="Train networks that estimate scores, draw images with them, fill images in, and judge samples.",
+        description="Train networks that estimate scores, and draw images with them.",
         epilog="sbgm COMMAND --help lists the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")

@@ -1,4 +1,4 @@
-"""Commands on two processes, as `torchrun` starts them, where there is no GPU."""
+"""A training on two processes, as `torchrun` starts them, where there is no GPU."""
 
 import contextlib
 import multiprocessing
@@ -12,9 +12,7 @@ from sbgm.__main__ import main
 
 # Most of a process's time goes into imports. This server has made them, and is forked.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["accelerate", "torch._dynamo", "sbgm.apps.train", "sbgm.apps.sample", "sbgm.apps.inpaint"]
-)
+FORKS.set_forkserver_preload(["accelerate", "torch._dynamo", "sbgm.apps.train", "sbgm.apps.sample"])
 
 
 def sbgm_on_two_processes(*words, said):

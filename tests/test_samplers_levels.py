@@ -22,7 +22,7 @@ from sbgm import (
     predictor_corrector,
     probability_flow,
 )
-from sbgm.apps.sampling import SAMPLERS
+from sbgm.apps.sample import SAMPLERS
 from sbgm.images.drawing import cost_of
 from sbgm.samplers import consistent_step_bounds
 from seeds import seeded

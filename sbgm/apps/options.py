@@ -100,14 +100,14 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
     return f"{name}{must}{rest}"
 
 
-def name_or_path(*names: str, path: str = "a folder") -> Callable[[str, str], None]:
-    """State in an annotation that a value must be one of these names, such as of data sets, or a path of something."""
+def name_or_folder(*names: str) -> Callable[[str, str], None]:
+    """State in an annotation that a value must be one of these names, such as of data sets, or a folder's path."""
 
     def check(value: str, name: str) -> None:
         from sbgm.guard import did_you_mean
 
         if value not in names and not Path(value).exists():
             near = did_you_mean(value, names)
-            raise ValueError(f"{name} must be one of {', '.join(names)}, or {path}, got {value!r}{near}")
+            raise ValueError(f"{name} must be one of {', '.join(names)}, or a folder, got {value!r}{near}")
 
     return check

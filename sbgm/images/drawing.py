@@ -4,7 +4,7 @@
     samples = generate(sampler, 1000, (1, 28, 28), seed=0, folder=folder)
 
 Batch b draws from a generator of its own, that of (seed, b). So a run that was stopped goes on with the batches that
-are not in its folder, and several processes can share the batches.
+are not in its folder.
 
 In this order: where chains start; what they cost; where batches are kept; and the batches.
 """
@@ -39,7 +39,6 @@ __all__ = [
 Sampler = Annotated[Callable[..., Iterable[State]], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
 Keep = Annotated[Callable[[Iterable[State]], Tensor], function_of("states")]
-Accelerator = Any  # an accelerate.Accelerator: its process_index, num_processes and wait_for_everyone
 
 
 # --- where chains start ----------------------------------------------------------------------------------------------
@@ -205,7 +204,6 @@ def generate(
     keep: Keep = final,
     device: torch.device | str = "cpu",
     folder: FilePath | None = None,
-    accelerator: Accelerator | None = None,
 ) -> Tensor:
     """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
 
@@ -226,15 +224,14 @@ def generate(
         folder: of these settings, see `kept_folder`. Each batch is a file there, such as
             seed0-batch0002-100to150.safetensors; one that is there is read and not drawn, so that a run that was
             stopped goes on where it was.
-        accelerator: its processes share the batches, find each other's in the folder, and each return all samples.
 
     Returns:
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them; or what
         else is kept, (n, …).
 
     Raises:
-        ValueError: given holds another number of rows than n, the start or the sampler gives another shape, the folder
-            is none of `kept_folder`, or there is an accelerator and no folder.
+        ValueError: given holds another number of rows than n, the start or the sampler gives another shape, or the
+            folder is none of `kept_folder`.
 
     Example:
         >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
@@ -247,8 +244,6 @@ def generate(
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
     if folder is not None and not (Path(folder) / "settings.json").is_file():
         raise ValueError(f"folder must be one that kept_folder has made for these settings, got {folder}")
-    if folder is None and accelerator is not None:
-        raise ValueError("folder must be given with an accelerator, whose processes find each other's batches there")
 
     drawn_on = torch.device(device).type
     source = f"seed{seed}" if drawn_on == "cpu" else f"{drawn_on}-seed{seed}"
@@ -270,10 +265,6 @@ def generate(
         return kept_tensors(None if folder is None else Path(folder) / name, draw)["samples"]
 
     batches = range(math.ceil(n / batch_size))
-    if accelerator is not None:
-        for batch in batches[accelerator.process_index :: accelerator.num_processes]:
-            samples_of(batch)
-        accelerator.wait_for_everyone()
     return torch.cat([samples_of(batch).float().cpu() for batch in batches])
 
 

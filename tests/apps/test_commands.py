@@ -23,7 +23,7 @@ PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |bin/|`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
 MENTIONS = {
-    "train", "train FOLDER", "download NAME", "sample", "sample --seed", "evaluate",
+    "train", "train FOLDER", "download NAME", "sample", "sample --seed",
 }  # fmt: skip
 
 
@@ -51,14 +51,14 @@ EXAMPLES = [import_module(f"sbgm.apps.{name}").EXAMPLE.removeprefix("sbgm ") for
 
 
 def test_there_are_commands_to_try():
-    assert {words.split()[0] for words in commands()} >= {"train", "sample", "inpaint", "evaluate"}
+    assert {words.split()[0] for words in commands()} >= {"train", "sample"}
     assert len(commands()) >= 25
 
 
 @pytest.mark.parametrize("words", [*commands(), *EXAMPLES])
 def test_a_printed_command_parses(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("photographs", "fashion", "horses", "FOLDER", "portrait.jpg", "mask.png"):  # a user's own
+    for name in ("photographs", "fashion", "horses", "FOLDER"):  # a user's own
         (tmp_path / name).mkdir()
     arguments = shlex.split(words)
     assert cli.parser_of(arguments[0]).parse_args(arguments[1:])
@@ -97,8 +97,7 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
             "--device must be one of this machine's, such as cpu, got mps",
         ),
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
-        ("inpaint digits_mlp photo_patches --out x", "DATA must be images of shape (1, 8, 8)"),
-        ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 images"),
+        ("train tests/apps --out x", "DATA must hold at least 8 images"),
         ("sample none.safetensors --out x", "no run's folder"),
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
         ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
@@ -121,9 +120,8 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
     ("words", "message"),
     [
         ("", "usage: sbgm"),
-        ("evaluate", "the following arguments are required: SAMPLES, DATA"),
+        ("sample", "the following arguments are required: NETWORK, --out"),
         ("tran mnist", "did you mean 'train'?"),
-        ("evaluate x digit", "did you mean 'digits'?"),
         ("train mnits --out x", "did you mean 'mnist'?"),
         ("sample own_network --out x --levels 1", "error: --levels must be at least 2, got 1"),
         ("sample own_network --out x --label 3 --guidance -1", "--guidance must be finite and at least 0, got -1"),
@@ -140,11 +138,7 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
         ("sample x --out x --labels red", "usage: sbgm sample"),
         ("sample x --out x --labels red", "unrecognized arguments: --labels red; did you mean '--label'?"),
-        (
-            "inpaint x digits --out x --mask no.png",
-            "must be one of right-half, centre-box, random, or a picture, got 'no",
-        ),
-        ("inpaint x no.png --out x", "celeba, or a folder or a picture, got 'no.png'"),
+        ("train no.png --out x", "celeba, or a folder, got 'no.png'"),
     ],
 )
 def test_a_value_is_refused_by_its_flag_and_a_near_name_is_suggested(words, message, capsys):

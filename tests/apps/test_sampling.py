@@ -1,4 +1,4 @@
-"""A folder of one's own images through all commands, and drawing that is interrupted."""
+"""A folder of one's own images through the commands, and drawing that is interrupted."""
 
 import re
 
@@ -21,24 +21,13 @@ def sbgm_does(*words):
     assert cli.main([str(word) for word in words]) == 0
 
 
-def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_commands_of_named_sets(
-    here, photos, capsys
-):
+def test_a_folder_is_trained_on_resumed_and_sampled_by_the_commands_of_named_sets(here, photos, capsys):
     sbgm_does("train", "photos", "--out", "run", "--channels", 8, *SMALL)
     sbgm_does("train", "photos", "--out", "run", "--resume", "--steps", 6)
     assert last_step(here / "run") == 6
     fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1]
     sbgm_does("sample", "run", "--out", "samples", "-n", 5, "--pngs", *fast)
     assert [Image.open(path).size for path in sorted((here / "samples" / "png").iterdir())] == [(8, 8)] * 5
-    sbgm_does("inpaint", "run", "photos", "--images", 2, "--fills", 1, "--out", "fills", *fast)
-    Image.new("L", (30, 40), 255).save("white.png")
-    sbgm_does("inpaint", "run", "photos/cat/0.png", "--mask", "white.png", "--fills", 1, "--out", "own", *fast)
-    assert "\n1 fill of 1 image, " in capsys.readouterr().out
-    filled = sbgm.files.load_tensors("own/fills.safetensors")[0]
-    torch.testing.assert_close(filled["fills"][:, 0], filled["images"], atol=0.06, rtol=0)  # all known, σ_L = .01
-    capsys.readouterr()
-    sbgm_does("evaluate", "samples/png", "photos", "--threads", 1)
-    assert "median distance to the nearest" in capsys.readouterr().out
     Image.new("L", (10, 12), 7).save("photos/cat/new.png")
     assert cli.main(["train", "photos", "--out", "run", "--resume", "--steps", "7"]) == 1
     assert "images_sha256" in capsys.readouterr().err
@@ -54,9 +43,7 @@ def test_overwriting_pngs_replaces_those_of_an_earlier_run_and_nothing_else(here
     assert {path.name for path in (here / "out" / "png").iterdir()} == {"00000.png", *strangers}
 
 
-def test_bad_pictures_are_left_out_by_a_flag_and_the_commands_after_the_training_leave_them_out_too(
-    here, photos, capsys
-):
+def test_bad_pictures_are_left_out_by_a_flag_and_sample_leaves_them_out_too(here, photos, capsys):
     (here / "photos" / "cat" / "0.png").write_bytes(b"")
     words = ["train", "photos", "--out", "run", "--network", "DigitNetwork", *SMALL]
     assert cli.main([str(word) for word in words]) == 1
@@ -69,14 +56,14 @@ def test_bad_pictures_are_left_out_by_a_flag_and_the_commands_after_the_training
         assert "The network trains on 15 images of 1×8×8; 4 more are held out.\n" in out
         assert re.search(r"^sbgm: pictures that can't be used are left out, 1 of the 20", err, re.MULTILINE)
         assert "Warning" not in err  # nor the line of Python that it came from
-    fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1]
-    sbgm_does("inpaint", "run", "photos", "--images", 1, "--fills", 1, "--out", "fills", *fast)
+    fitted = ["--start", "fitted", "--data", "photos"]
+    sbgm_does("sample", "run", "-n", 1, "--n-steps", 1, *fitted, "--device", "cpu", "--threads", 1, "--out", "samples")
     assert "left out, 1 of the 20" in capsys.readouterr().err
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """A 1 for each batch that `sample` or `inpaint` has drawn; the third is interrupted before it is kept."""
+    """A 1 for each batch that `sample` has drawn; the third is interrupted before it is kept."""
     drawn = []
 
     def keep(*arguments, **facts):
@@ -87,19 +74,6 @@ def calls(monkeypatch):
 
     monkeypatch.setattr("sbgm.images.drawing.save_tensors", keep)
     return drawn
-
-
-def test_fills_of_other_images_or_behind_another_mask_are_not_those_that_were_interrupted(tmp_path, calls):
-    words = ["inpaint", "digits_mlp", "digits", "--batch-size", "2", "--n-steps", "1", "--device", "cpu", "--mask"]
-    Image.new("L", (8, 8), 0).save(mask := tmp_path / "mask.png")
-    with pytest.raises(SystemExit, match="130"):
-        cli.main([*map(str, words), str(mask), "--images", "2", "--fills", "3", "--out", str(tmp_path / "stopped")])
-    Image.new("L", (8, 8), 255).save(mask)  # all is known
-    calls[:] = [1] * 3
-    sbgm_does(*words, mask, "--images", 3, "--fills", 2, "--out", tmp_path / "stopped")
-    assert len(calls) == 6  # no batch is taken over
-    fills, _ = sbgm.files.load_tensors(tmp_path / "stopped" / "fills.safetensors")
-    assert (fills["fills"] - fills["images"][:, None]).abs().max() < 0.1  # σ_L is .01
 
 
 def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, calls, capsys):

@@ -1,9 +1,7 @@
-"""Batched generation: what depends on what, what is kept, other processes, and files of samples."""
+"""Batched generation: what depends on what, what is kept, and files of samples."""
 
-import contextlib
 import functools
 import math
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -26,7 +24,6 @@ from sbgm import __main__ as command
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images
 from sbgm.images.drawing import fitted_start, gaussian_start, kept_folder, uniform_start
-from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
 from seeds import seeded
@@ -118,32 +115,6 @@ def test_what_is_kept_of_chains_may_be_more_than_their_ends(tmp_path):
     )
     assert kept.shape == (5, 9, 1, 4, 4)
     assert torch.equal(kept[:, -1], samples)
-
-
-@pytest.mark.parametrize("n_processes", [2, 3, 5])
-@pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (3, 4), (11, 2)])
-def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_size, tmp_path):
-    """The last process finds all batches of the others, which ended before it began, and draws its own alone."""
-    drawn = []
-
-    def counted(x, generator):
-        drawn.append(len(x))
-        return sample(x, generator)
-
-    class Stopped(Exception):
-        pass
-
-    options = {"seed": 5, "batch_size": batch_size}
-    folder = kept_folder(tmp_path / "key", {})
-    for index in range(n_processes):
-        waited = mock.Mock(side_effect=None if index == n_processes - 1 else Stopped)
-        process = SimpleNamespace(process_index=index, num_processes=n_processes, wait_for_everyone=waited)
-        with contextlib.suppress(Stopped):
-            together = generate(counted, n, (1, 4, 4), folder=folder, accelerator=process, **options)
-    assert sum(drawn) == n
-    assert torch.equal(together, generate(sample, n, (1, 4, 4), **options))
-    with pytest.raises(ValueError, match="folder must be given with an accelerator"):
-        generate(sample, n, (1, 4, 4), accelerator=process, **options)
 
 
 def test_a_gaussian_start_is_the_mean_and_noise():
@@ -273,19 +244,3 @@ def test_as_many_samples_come_out_as_were_asked_for_or_none(shape):
         generate(sampler, 5, (2,), seed=0, start=lambda *_: torch.zeros(shape))
     with pytest.raises(ValueError, match=r"sampler must give chains of shape \(5, 2\), got"):
         generate(lambda x, generator: [State(torch.zeros(shape), 1, 0.0)], 5, (2,), seed=0)
-
-
-def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
-    out = tmp_path / "fills"
-    options = ["--mask", "centre-box", "--images", 3, "--fills", 2, "--n-steps", 2, "--batch-size", 4]
-    assert run("inpaint", weights, "digits", "--out", out, *options) == 0
-    assert capsys.readouterr().out.startswith("2 fills of 3 images, 6 evaluations of the score each, in ")
-    loaded, facts = load_tensors(out / "fills.safetensors")
-    mask = centre_box((1, 8, 8))
-    assert torch.equal(loaded["mask"], mask)
-    assert loaded["fills"].shape == (3, 2, 1, 8, 8)
-    error = (loaded["fills"] - loaded["images"][:, None])[:, :, mask]
-    assert float(error.square().mean().sqrt()) == pytest.approx(0.01, rel=5 / math.sqrt(2 * error.numel()))
-    assert float((loaded["fills"][:, 0] - loaded["fills"][:, 1])[:, ~mask].abs().mean()) > 0.05
-    assert (facts["mask"], facts["split"]) == ("centre-box", "test")
-    assert run("inpaint", weights, "digits", "--out", out, *options) == 1

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import Score, batches, ladders, scores
-from sbgm.apps.sampling import SAMPLERS
+from sbgm.apps.sample import SAMPLERS
 from sbgm.samplers import State, consistent_step_bounds
 
 FLOAT64 = st.just(torch.float64)
