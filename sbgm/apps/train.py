@@ -34,7 +34,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 import sbgm
-from sbgm.apps.options import Device, name_or_path
+from sbgm.apps.options import Device, name_or_folder
 from sbgm.files import content_hash, save_tensors, write_bytes, write_json
 from sbgm.guard import (
     Count,
@@ -131,7 +131,7 @@ class Settings:
             for name in ("channels", "unconditional", "divide_by_sigma"):
                 if getattr(self, name):
                     raise ValueError(f"{name} must be left out with {self.network}, which has no such setting")
-        if self.size % 4:  # of which `sbgm evaluate` makes its controls
+        if self.size % 4:  # else `judge` can make no controls of the images
             raise ValueError(f"size must be a multiple of 4, got {self.size}")
 
     @property
@@ -200,7 +200,6 @@ def train(
     resume: bool = False,
     device: str | None = None,
     minutes: float = math.inf,
-    tracker: Any = None,
     watch: Callable[[int, dict[str, float], Tensor | None], object] | None = None,
     loss: Callable[[Any, Tensor, torch.Generator], Tensor] | None = None,
 ) -> int:
@@ -221,7 +220,6 @@ def train(
         resume: go on with the run in the folder, or begin it where there is none yet.
         device: such as "cpu" or "cuda:1"; the GPU if there is one.
         minutes: save and stop after so many minutes, not counting compilation.
-        tracker: where the log goes too, one of those that Accelerate knows, such as "tensorboard".
         watch: called in the main process after each measurement, and first where a run goes on, as
             watch(step, row, sheet), with the row of the log, and the images of the sheet, (N, C, H, W) on the CPU, or
             None where one level makes no sheet. Then neither bar nor words are printed. What it raises ends the
@@ -243,7 +241,7 @@ def train(
         ArithmeticError: the compiled network has another gradient than the plain one.
     """
     folder = Path(folder)
-    accelerator = make_accelerator(device, tracker, folder)
+    accelerator = make_accelerator(device)
     training = Training(settings, folder, accelerator, network=network, images=images, resume=resume, loss=loss)
     settings = training.settings
     is_main = accelerator.is_main_process
@@ -254,7 +252,6 @@ def train(
 
     with owned(folder, accelerator, resume=training.resume), noted_signals() as signals, on_threads(settings.threads):
         training.load()
-        accelerator.init_trackers(folder.name)
         say(what_it_sees(training.images))
         say(f"Look at {folder / 'sheets'} while it trains.")
         if settings.compile and training.step < settings.steps:
@@ -276,7 +273,8 @@ def train(
                 bar.update()
                 if watch is not None and is_main and "held_out" in row:
                     watch(training.step, dict(row), sheet)
-    leave_together(accelerator)
+    accelerator.wait_for_everyone()  # a process that leaves while another still talks to it aborts both
+    accelerator.end_training()
     made = f"{training.step:,}"
     if training.step < settings.steps:
         say(f"Stopped and saved at step {made} of {settings.steps:,}. To continue, add --resume to the same command.")
@@ -551,7 +549,6 @@ class Training:
             self.rows.append(row)
             self.losses = []
             self.write_log(self.rows)
-            self.accelerator.log(row, self.step)
         if stop or is_last or self.step % settings.save_every == 0:
             self.save()
         if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
@@ -797,14 +794,14 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-# --- the processes of a command: all that is Accelerate's ------------------------------------------------------------
+# --- the processes of a training: all that is Accelerate's -----------------------------------------------------------
 
 
-def make_accelerator(device: str | None = None, tracker: Any = None, folder: Path | None = None) -> Accelerator:
+def make_accelerator(device: str | None = None) -> Accelerator:
     """An Accelerator that computes where `find_device` says, and joins the processes that torchrun has started.
 
     Raises:
-        ValueError: as `find_device`, or the tracker is not installed, or none that Accelerate knows.
+        ValueError: as `find_device`, or this process's first training computed on a device of another kind.
     """
     from accelerate import Accelerator
 
@@ -812,11 +809,9 @@ def make_accelerator(device: str | None = None, tracker: Any = None, folder: Pat
     if where.index is not None:
         torch.cuda.set_device(where)
     # Each process on the CPU would take itself for the only one, unless it is told that it computes there.
-    accelerator = Accelerator(cpu=where.type == "cpu", log_with=tracker, project_dir=folder)
+    accelerator = Accelerator(cpu=where.type == "cpu")
     if accelerator.device.type != where.type:  # Accelerate keeps what the process's first one was told
         raise ValueError(f"device must be {accelerator.device.type}, as in this process's first run, got {where}")
-    if tracker is not None and not accelerator.log_with:  # Accelerate would log to none in silence
-        raise ValueError(f"tracker must be installed, by pip install {tracker}")
     return accelerator
 
 
@@ -829,12 +824,6 @@ def any_stops(accelerator: Accelerator, stop: bool) -> bool:
     return stop
 
 
-def leave_together(accelerator: Accelerator) -> None:
-    """Wait for all processes, then part: one that leaves while another still talks to it aborts both."""
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-
-
 # --- the command -----------------------------------------------------------------------------------------------------
 
 WHAT_TO_TRAIN_ON = f"what to train on: {', '.join(NAMES)}, or a folder of images"  # Sphinx reads no f-string in a class
@@ -845,7 +834,7 @@ WHAT_TO_TRAIN_ON = f"what to train on: {', '.join(NAMES)}, or a folder of images
 class Options(Settings):
     """The options of `sbgm train`: all settings, and what belongs to no record."""
 
-    data: Annotated[str, name_or_path(*NAMES), WHAT_TO_TRAIN_ON]
+    data: Annotated[str, name_or_folder(*NAMES), WHAT_TO_TRAIN_ON]
     _: dataclasses.KW_ONLY
     out: Annotated[Path, "the run's folder, such as runs/NAME"]
     resume: Annotated[bool, "continue the run in that folder"] = False
@@ -856,7 +845,6 @@ class Options(Settings):
     ] = "laptop"
     minutes: Annotated[Positive | None, "save and stop after X minutes, not counting compilation"] = None
     device: Device = None
-    tracker: Annotated[str | None, "also write the log to tensorboard, wandb, …"] = None
 
 
 GROUPS = {
@@ -910,7 +898,5 @@ def main(**given: Any) -> int:
         settings = settings_of(scale=options.scale, **changes)
     minutes = options.minutes or math.inf
     folder = options.out
-    number = train(
-        settings, folder, resume=options.resume, device=options.device, minutes=minutes, tracker=options.tracker
-    )
+    number = train(settings, folder, resume=options.resume, device=options.device, minutes=minutes)
     return 128 + number if number else 0

@@ -17,7 +17,6 @@ from sbgm import save_network
 from sbgm.apps import train as program
 from sbgm.apps.options import flag_of
 from sbgm.apps.train import ORDER, Settings, new_network, settings_of
-from sbgm.files import load_tensors
 from sbgm.images.data import load_images
 from sbgm.images.weights import checkpoints
 from sbgm.noise import derived_generator
@@ -202,16 +201,6 @@ def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     assert last_step(two) == 7  # both stop after the same step
 
 
-def test_two_processes_draw_what_one_draws(tmp_path):
-    """3 batches for 2 processes."""
-    words = ["sample", "digits_mlp", "-n", 10, "--batch-size", 4, "--n-steps", 2, "--device", "cpu", "--out"]
-    sbgm_on_two_processes(*words, tmp_path / "two", said=tmp_path / "said")
-    assert (tmp_path / "said").read_text(encoding="utf-8").count("10 images") == 1
-    assert cli.main([*map(str, words), str(tmp_path / "one")]) == 0
-    one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
-    assert torch.equal(one, two)
-
-
 def test_bfloat16_trains_the_same_network_within_its_rounding(folder, whole):
     each = run(folder, changed(precision="bf16"))
     assert each == pytest.approx(whole[1], rel=0.05)
@@ -350,18 +339,6 @@ def test_nothing_is_written_before_all_settings_are_looked_at(folder, settings, 
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         program.train(changed(**settings), folder, device="cpu")
     assert not folder.exists()
-
-
-def test_the_log_goes_to_accelerates_trackers_and_one_that_is_not_there_is_refused(folder, tmp_path, monkeypatch):
-    accelerator = program.make_accelerator("cpu")
-    rows = {}
-    accelerator.log = lambda values, step: rows.update({step: values})
-    monkeypatch.setattr(program, "make_accelerator", lambda *_: accelerator)
-    run(folder)
-    assert rows[8].keys() >= {"loss", "held_out"}
-    monkeypatch.undo()
-    assert cli.main(["train", "digits", "--out", str(tmp_path / "b"), "--tracker", "tensorbord"]) == 1
-    assert not (tmp_path / "b").exists()
 
 
 # --- classes ---------------------------------------------------------------------------------------------------------
