@@ -159,6 +159,12 @@ class ChiSquared(NamedTuple):
         return f"χ² = {self.statistic:.3g} with {self.n_degrees} degrees of freedom, p = {self.p:.2g}"
 
 
+def fewest_for_class_test(labels: Tensor) -> int:
+    """How many samples `class_test` takes beside labels (M,): five of the rarest class are then expected."""
+    counts = torch.bincount(labels.cpu())
+    return math.ceil(5 * len(labels) / int(counts.min()))
+
+
 @checked
 def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     """Test by χ² whether samples have the classes of the data as often as the data has them.
@@ -180,9 +186,9 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
         last = logits.shape[1] - 1
         raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
     counts = torch.bincount(labels.cpu())
-    least = math.ceil(5 * len(labels) / int(counts.min()))
-    if len(logits) < least:
-        raise ValueError(f"logits must be of at least {least} samples, 5 for the rarest class, got {len(logits)}")
+    fewest = fewest_for_class_test(labels)
+    if len(logits) < fewest:
+        raise ValueError(f"logits must be of at least {fewest} samples, 5 for the rarest class, got {len(logits)}")
     observed = torch.bincount(logits.argmax(dim=1).cpu(), minlength=logits.shape[1]).double()
     shares = counts.double() / len(labels)
     result = chisquare(observed, shares * len(logits))

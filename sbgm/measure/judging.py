@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from sbgm.files import cache_folder, content_hash, load_tensors, save_tensors
-from sbgm.guard import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.images.data import DataSet, SetOrName, Split, data_set, load_images, load_labels
-from sbgm.images.own import read_picture
+from sbgm.guard import Batch, Count, checked, instance_of, one_of, widened
+from sbgm.images.data import SetOrName, Split, data_set, load_images, load_labels
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
-    PRDC,
     FeatureFunction,
     controls,
     frechet_distance,
@@ -30,8 +26,16 @@ from sbgm.measure.distances import (
     prdc,
     shown,
 )
-from sbgm.measure.estimates import ChiSquared, Estimate, Share, class_shares, class_test, confident_share
-from sbgm.measure.inception import Inception, fid, inception_score, kid
+from sbgm.measure.estimates import (
+    ChiSquared,
+    Estimate,
+    Share,
+    class_shares,
+    class_test,
+    confident_share,
+    fewest_for_class_test,
+)
+from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
 
 DIGITS = ("mnist", "mnist_small")
 MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
@@ -127,26 +131,68 @@ def reference_for(
     return Reference(features, title)
 
 
-class Judged(NamedTuple):
-    """A measure of a set of images: what it gave, and of how many images beside how many of a reference.
+Number = Estimate | Share | ChiSquared
+Measure = Callable[[Tensor, Tensor], Any]  # of a set of images and a reference, in pixels, features or logits
+# of PRDC's four: noise has full precision and density, because it lies in the large balls of outliers
+RECALL_AND_COVERAGE = {
+    "recall": (lambda samples, reference: prdc(samples, reference[: len(samples)]).recall, 6),
+    "coverage": (lambda samples, reference: prdc(samples, reference[: len(samples)]).coverage, 6),
+}
+
+
+class Row(NamedTuple):
+    """One measure of several sets of images.
 
     Attributes:
-        name: of the measure, such as "Fréchet distance".
-        number: with its standard error or interval; None where it can't be taken.
-        n: images.
-        n_reference: images of the reference, 0 where the measure has none.
-        reference: what they are, and how they are compared: "MNIST test images, classifier features".
-        control: "" for the samples; else which control it is of, such as "shuffled blocks (train split)".
-        left_out: why it can't be taken, such as of too few samples.
+        measure: its name, such as "Fréchet distance".
+        against: what they are compared with, such as "360 8×8 digits test images, pixels", or what classifies them.
+        numbers: by the name of each set, with their standard errors or intervals; {} where there are too few images.
+        needs: how many images the measure takes, such as "needs at least 129 samples"; "" where there are enough.
     """
 
-    name: str
-    number: Estimate | PRDC | Share | ChiSquared | None
-    n: int
-    n_reference: int = 0
-    reference: str = ""
-    control: str = ""
-    left_out: str = ""
+    measure: str
+    against: str
+    numbers: dict[str, Number]
+    needs: str = ""
+
+
+class Judged(NamedTuple):
+    """What `judge` measured; as text a table, with a line for each measure and a column for each set of images.
+
+    Attributes:
+        counts: how many images each set holds, by its name: "samples", and those of `controls`.
+        rows: the measures.
+    """
+
+    counts: dict[str, int]
+    rows: list[Row]
+
+    def __str__(self) -> str:
+        lines = [("", [*self.counts]), ("images", [f"{n:,}" for n in self.counts.values()])]
+        for against, rows in itertools.groupby(self.rows, lambda row: row.against):
+            lines.append((against, []))
+            for row in rows:
+                if row.needs:
+                    lines.append((f"  {row.measure}: {row.needs}", []))
+                else:
+                    lines.append((f"  {row.measure}", [_cell(row.numbers.get(name)) for name in self.counts]))
+        title_width = max(len(title) for title, cells in lines if cells)
+        width = 2 + max(len(cell) for _, cells in lines for cell in cells)
+        texts = []
+        for title, cells in lines:
+            texts.append(title.ljust(title_width) + "".join(cell.rjust(width) for cell in cells))
+        return "\n".join(text.rstrip() for text in texts)
+
+
+def _cell(number: Number | None) -> str:
+    """A number in the table: with ± two standard errors, or as a percentage with its 95 % interval, or with its p."""
+    if number is None:
+        return ""
+    if isinstance(number, Share):
+        return f"{100 * number.value:.1f} ({100 * number.low:.1f}–{100 * number.high:.1f})"
+    if isinstance(number, ChiSquared):
+        return f"{number.statistic:.3g} (p = {number.p:.2g})"
+    return str(number)
 
 
 @checked
@@ -157,15 +203,17 @@ def judge(
     split: Split = "test",
     n_reference: Count | None = None,
     inception: Inception | None = None,
-) -> Iterator[Judged]:
-    """Take every measure of samples that applies to a data set; each is yielded as soon as it is known.
+) -> Judged:
+    """Take every measure of samples that applies to a data set, and the same of the set's `controls`.
 
-    Grey images: Fréchet and kernel distances in the features of `feature_space`, beside those of the `controls` of as
-    many images of the other split; precision, recall, density and coverage against as many of the reference's images as
-    there are samples; for MNIST what both classifiers say, and whether classes come as often as they should. Colour
-    images: the kernel distance of their contours, beside that of the same controls, and Inception's measures where it
-    is given; of the Inception Score the standard error is that of its mean over ten splits. All: how far the nearest
-    training images are, in pixels. Samples are clamped to [0, 1] and quantised first.
+    Grey images: Fréchet and kernel distances in the features of `feature_space`; recall and coverage (`prdc`); for
+    MNIST, of how many images each classifier is at least 90 % sure, and how often the judge sees each class. Colour
+    images: the kernel distance of their contours and, where Inception is given, its measures; the Inception Score's
+    standard error is that of its mean over ten splits. All: how far the nearest training images are, in pixels.
+    Samples are clamped to [0, 1] and quantised first.
+
+    The controls are of the split that is no reference, and as many as the samples where it holds so many, but at most
+    1,000 for Inception. Beside the samples' distance to the nearest training images stands that of test images.
 
     Args:
         samples: (N, C, H, W), as a sampler left them.
@@ -174,18 +222,19 @@ def judge(
         n_reference: so many images of it; None takes all.
         inception: for colour images.
 
+    Returns:
+        The measures; `print(judge(…))` shows them as a table.
+
     Raises:
-        ValueError: the samples have another shape than the images, or one that `controls` can't be made of; at the
-            first measure that is asked for.
+        ValueError: the samples have another shape than the images, or one that `controls` can't be made of.
         DataNotFoundError: the data set is not at hand.
 
     Example:
         >>> from sbgm.measure.judging import judge
-        >>> digits = sbgm.load_images("digits", "test")
-        >>> numbers = {(one.name, one.control): one.number for one in judge(digits, "digits")}
-        >>> shuffled = numbers["kernel distance", "shuffled blocks (train split)"]
-        >>> numbers["kernel distance", ""].value < shuffled.value
-        True
+        >>> judged = judge(sbgm.load_images("digits", "test")[:50], "digits", split="train")
+        >>> fréchet, kernel, *_ = judged.rows
+        >>> fréchet.needs, kernel.numbers["samples"].value < kernel.numbers["Gaussian"].value
+        ('needs at least 65 samples', True)
     """
     shape = data_set(name).shape
     if samples.shape[1:] != shape:
@@ -195,28 +244,71 @@ def judge(
         )
     if samples.shape[2] % 4 or samples.shape[3] % 4:
         raise ValueError(f"samples must have H and W that are multiples of 4, got shape {tuple(samples.shape)}")
-    samples = widened(samples)
-    n = len(samples)
+    real = load_images(name, "train" if split == "test" else "test")
+    n_controls = min(len(samples), len(real), len(real) if inception is None else MOST_IN_INCEPTION)
+    made = controls(real, n_controls, generator=torch.Generator().manual_seed(0))
+    sets = {"samples": widened(samples)} | made
     space = feature_space(name)
     reference = reference_for(name, space, split, n_reference)
-    features = space.function(samples)
-    if data_set(name).shape[0] == 1:
-        kinds = {"Fréchet distance": frechet_distance, "kernel distance": kernel_distance}
-        yield from _distances(features, name, split, reference, space, kinds, n)
-        verdict = feature_space(name, classifier=JUDGE)
-        real = verdict.function(some_images(name, split, min(n, len(load_images(name, split)))))
-        yield from _taken("PRDC", prdc, verdict.function(samples), real, f"{reference.images}, {verdict.name}")
+    features = _of_each(space.function, sets)
+    if shape[0] == 1:
+        fewest = features["samples"].shape[1] + 1
+        measures = {"Fréchet distance": (frechet_distance, fewest), "kernel distance": (kernel_distance, 3)}
+        rows = _rows(measures, features, reference, space.name)
+        space = feature_space(name, classifier=JUDGE)
+        n = min(n_controls, len(load_images(name, split)))
+        reference = reference._replace(features=space.function(some_images(name, split, n)))
+        rows += _rows(RECALL_AND_COVERAGE, _of_each(space.function, sets), reference, space.name)
     else:
-        yield from _distances(features, name, split, reference, space, {"HOG distance": kernel_distance}, n)
-        if inception is not None:
-            yield from _in_inception(samples, name, split, n_reference, inception)
+        rows = _rows({"HOG distance": (kernel_distance, 3)}, features, reference, space.name)
+    if inception is not None:
+        space = feature_space(name, inception)
+        reference = reference_for(name, space, split, n_reference)
+        features = _of_each(space.function, sets)
+        measures = {"KID": (kid, 3), "FID": (fid, FEWEST_FOR_FID), **RECALL_AND_COVERAGE}
+        rows += _rows(measures, features, reference, space.name)
+        logits = {"samples": inception.logits(features["samples"])}
+        itself = Reference(logits["samples"], "samples")
+        rows += _rows({"Inception Score": (_score, N_SPLITS)}, logits, itself, "Inception's classes")
     if name in DIGITS:
-        yield from _by_classifiers(samples, load_labels(name))
-    training = load_images(name, "train")
-    unseen = some_images(name, "test", min(n, len(load_images(name, "test"))))
-    against = f"{data_set(name).title} training images, pixels"
-    for control, images in (("test split", unseen), ("", samples)):
-        yield from _taken("median distance to the nearest", _nearest, shown(images), training, against, control)
+        rows += _by_classifiers(sets, load_labels(name))
+    unseen = some_images(name, "test", min(n_controls, len(load_images(name, "test"))))
+    pixels = _of_each(shown, {"samples": sets["samples"], "real images": unseen})
+    training = Reference(load_images(name, "train"), f"{data_set(name).title} training images")
+    measures = {"median distance to nearest": (_nearest, 1)}
+    rows += _rows(measures, pixels, training, f"pixels; real images: {len(unseen):,} test images")
+    return Judged({of_set: len(images) for of_set, images in sets.items()}, rows)
+
+
+def _of_each(function: Callable[[Tensor], Tensor], sets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The function's value at each set of images, by the set's name."""
+    return {name: function(images) for name, images in sets.items()}
+
+
+def _rows(
+    measures: Mapping[str, tuple[Measure, int]], sets: Mapping[str, Tensor], reference: Reference, space: str
+) -> list[Row]:
+    """Take measures of each set, (N, …), against a reference.
+
+    Args:
+        measures: by name, each with the fewest images that it takes of a set and of the reference.
+        sets: by name, "samples" among them; a control of too few images is left out.
+        reference: real images.
+        space: in which both are given.
+    """
+    against = f"{len(reference.features):,} {reference.images}, {space}"
+    rows = []
+    for measure, (take, fewest) in measures.items():
+        numbers = {}
+        needs = ""
+        if len(sets["samples"]) < fewest:
+            needs = f"needs at least {fewest:,} samples"
+        elif len(reference.features) < fewest:
+            needs = f"needs at least {fewest:,} real images"
+        else:
+            numbers = {name: take(x, reference.features) for name, x in sets.items() if len(x) >= fewest}
+        rows.append(Row(measure, against, numbers, needs))
+    return rows
 
 
 def _nearest(x: Tensor, candidates: Tensor) -> Estimate:
@@ -231,138 +323,22 @@ def _nearest(x: Tensor, candidates: Tensor) -> Estimate:
     return Estimate(median, (high - low) / 2)
 
 
-Measure = Callable[[Tensor, Tensor], Any]  # of samples and a reference
-
-
-def _taken(name: str, take: Measure, x: Tensor, reference: Tensor, against: str, control: str = "") -> Iterator[Judged]:
-    """A measure of images against a reference, or why it can't be taken, which is not said of a control again."""
-    try:
-        number = take(x, reference)
-    except ValueError as error:
-        if not control:
-            yield Judged(name, None, len(x), len(reference), against, left_out=str(error))
-        return
-    yield Judged(name, number, len(x), len(reference), against, control)
-
-
-def _distances(
-    features: Tensor,
-    name: str | DataSet,
-    split: str,
-    reference: Reference,
-    space: FeatureSpace,
-    kinds: Mapping[str, Measure],
-    n_control: int,
-) -> Iterator[Judged]:
-    """The distances of samples' features to those of real images, beside those of each control."""
-    other = "train" if split == "test" else "test"
-    real = load_images(name, other)
-    made = controls(real, min(n_control, len(real)), generator=torch.Generator().manual_seed(0))
-    sets = {"": features}
-    for control, images in made.items():
-        sets[f"{control} ({other} split)"] = space.function(images)
-    against = f"{reference.images}, {space.name}"
-    for control, points in sets.items():
-        for kind, distance in kinds.items():
-            yield from _taken(kind, distance, points, reference.features, against, control)
-
-
-def _in_inception(
-    samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception
-) -> Iterator[Judged]:
-    """KID and FID, the Inception Score, and `prdc`."""
-    space = feature_space(name, inception)
-    reference = reference_for(name, space, split, n_reference)
-    features = space.function(samples)
-    against = f"{reference.images}, {space.name}"
-    yield from _distances(features, name, split, reference, space, {"KID": kid}, min(len(samples), MOST_IN_INCEPTION))
-    yield from _taken("FID", fid, features, reference.features, against)
-    yield from _taken("Inception Score", _score, inception.logits(features), reference.features[:0], "")
-    yield from _taken("PRDC", prdc, features, reference.features[: len(features)], against)
-
-
 def _score(logits: Tensor, _: Tensor) -> Estimate:
     """The Inception Score, which compares samples with nothing, and the standard error of its mean over the splits."""
     mean, spread = inception_score(logits, n_splits=N_SPLITS)
     return Estimate(mean, spread / math.sqrt(N_SPLITS))
 
 
-def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[Judged]:
-    """How sure the shipped classifiers are of the samples, and how often the judge sees each digit."""
-    n = len(samples)
+def _by_classifiers(sets: Mapping[str, Tensor], labels: Tensor) -> list[Row]:
+    """How sure the shipped classifiers are of the images, and how often the judge sees each digit."""
+    rows = []
     for classifier in (SHIPPED_CLASSIFIER, JUDGE):
-        logits = in_batches(load_classifier(classifier), shown(samples))
-        yield Judged(f"{classifier} at least 90 % sure", confident_share(logits), n)
-    for digit, share in enumerate(class_shares(logits)):
-        yield Judged(f"class {digit}", share, n)
-    yield from _taken("class shares", class_test, logits, labels, "training labels")
-
-
-@checked
-def load_images_of(samples: FilePath) -> Tensor:
-    """Read the images of a file or folder, (N, C, H, W) float32.
-
-    * `.safetensors`: the tensor "samples", as `sbgm sample` writes it, or the only one there is;
-    * `.npz` or `.npy`: the array "samples" or the only one, (N, C, H, W) or (N, H, W, C);
-    * a folder: the samples.safetensors in it, as `sbgm sample` writes it, or else its PNG files, in the order of their
-      names, grey or colour, all square and of one size.
-
-    Bytes are divided by 255. Floats are taken as they are, images in [0, 1] as a sampler left them: a little beyond.
-
-    Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: it is of another kind or damaged, or holds no batch of images, or of another range.
-    """
-    path = Path(samples)
-    if (path / "samples.safetensors").is_file():
-        path = path / "samples.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(f"samples must be a file or folder of images, but there is none at {path}")
-    try:
-        images = _read_images(path)
-    except Exception as error:  # each reader has its own, a MemoryError among them
-        reason = str(error) or type(error).__name__
-        kinds = "a whole .safetensors, .npz or .npy file, or a folder of PNG files"
-        raise ValueError(f"samples must be {kinds}, but {path} is not: {reason}") from error
-    if images.ndim != 4:
-        raise ValueError(
-            f"samples must hold images (N, C, H, W), but those in {path} have the shape {tuple(images.shape)}"
-        )
-    if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
-        images = images.permute(0, 3, 1, 2)
-    if images.dtype == torch.uint8:
-        return images.contiguous().float() / 255
-    if not images.is_floating_point():
-        raise ValueError(f"samples must hold bytes or floating-point numbers, but those in {path} are {images.dtype}")
-    images = images.contiguous().float()
-    if float(((images - 0.5).abs() > 0.75).float().mean()) > 0.1:  # as many lie there of [−1, 1] and of 0 … 255
-        low, high = (float(bound) for bound in images.aminmax())
-        raise ValueError(
-            f"samples must hold images in [0, 1], but those in {path} reach from {low:.3g} to {high:.3g}, and more "
-            "than a tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 if they are in [−1, 1], x/255 if "
-            "they are in [0, 255], and train longer if the network that drew them has hardly learned"
-        )
-    return images
-
-
-def _read_images(path: Path) -> Tensor:
-    """The array "samples" of a file, or its only one, or the bytes of a folder's PNG files."""
-    if path.is_dir():
-        images = []
-        for file in sorted(path.glob("*.png")):
-            with Image.open(file, formats=["PNG"]) as image:  # by no other reader, whatever is in the file
-                if image.width != image.height:
-                    raise ValueError(f"its images must be square, got {image.width}×{image.height} in {file.name}")
-                images.append(read_picture(image, image.width))
-        if not images:
-            raise ValueError("no file in it is called *.png")
-        pixels = torch.stack(images)  # raises unless they are of one size
-        is_grey = torch.equal(pixels[:, :1].expand_as(pixels), pixels)
-        return pixels[:, :1] if is_grey else pixels
-    arrays = load_tensors(path)[0] if path.suffix == ".safetensors" else np.load(path, allow_pickle=False)
-    if isinstance(arrays, np.ndarray):
-        return torch.as_tensor(arrays)
-    names = {"samples"}.intersection(arrays) or set(arrays)
-    if len(names) != 1:
-        raise ValueError(f'it must hold "samples" or a single array, and holds {", ".join(arrays) or "none"}')
-    return torch.as_tensor(arrays[names.pop()])
+        network = load_classifier(classifier)
+        logits = {name: in_batches(network, shown(images)) for name, images in sets.items()}
+        sure = {name: confident_share(x) for name, x in logits.items()}
+        rows.append(Row("at least 90 % sure, %", classifier, sure))
+    shares = {name: class_shares(x) for name, x in logits.items()}
+    for digit in range(10):
+        rows.append(Row(f"class {digit}, %", JUDGE, {name: of_set[digit] for name, of_set in shares.items()}))
+    measures = {"χ² of the classes": (class_test, fewest_for_class_test(labels))}
+    return rows + _rows(measures, logits, Reference(labels, "training labels"), JUDGE)

@@ -1,40 +1,29 @@
-"""Samples judged: what applies to which data, references in the cache, the files that are read, and the command."""
+"""Samples judged: what applies to which data, and references in the cache."""
 
 import hashlib
 import math
 import re
-from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.nn import functional
-from torchvision.transforms.functional import to_pil_image
 
-from data_server import serving
-from sbgm import __main__ as command
-from sbgm.apps.evaluate import sentence
-from sbgm.files import cache_folder, content_hash, save_tensors
+from sbgm.files import cache_folder, content_hash
 from sbgm.images.data import load_images
 from sbgm.images.own import own_images
 from sbgm.measure import (
-    Estimate,
     GaussianBaseline,
     Inception,
     frechet_distance,
     hog_features,
-    inception,
     inception_score,
     judging,
     kernel_distance,
     nearest_neighbours,
-    quantise,
-    share,
     shown,
 )
-from sbgm.measure.judging import FeatureSpace, Judged, judge, load_images_of, reference_for, some_images
+from sbgm.measure.judging import FeatureSpace, judge, reference_for, some_images
 from seeds import seeded
 
 # --- evaluation ------------------------------------------------------------------------------------------------------
@@ -50,9 +39,13 @@ def folder(monkeypatch, tmp_path):
 # --- judging ---------------------------------------------------------------------------------------------------------
 
 
+SETS = ["samples", "real images", "shuffled blocks", "low resolution", "Gaussian"]
+
+
 def judged(*arguments, **options):
-    """What `judge` says, by measure and control."""
-    return {(one.name, one.control): one for one in judge(*arguments, **options)}
+    """The rows that `judge` gives, by measure, and those of a classifier by its name too."""
+    rows = judge(*arguments, **options).rows
+    return {row.measure: row for row in rows} | {(row.measure, row.against): row for row in rows}
 
 
 def test_real_digits_are_near_and_noise_is_far():
@@ -60,37 +53,56 @@ def test_real_digits_are_near_and_noise_is_far():
     noise = torch.rand(400, 1, 28, 28, generator=seeded())
     near = judged(real, "mnist_small", n_reference=1_000)
     far = judged(noise, "mnist_small", n_reference=1_000)
-    distance, of_noise = (found["Fréchet distance", ""].number.value for found in (near, far))
+    distance, of_noise = (rows["Fréchet distance"].numbers["samples"].value for rows in (near, far))
     assert distance < of_noise / 100
-    of_controls = {
-        name: near["Fréchet distance", f"{name} (train split)"].number.value
-        for name in ("real images", "shuffled blocks", "low resolution", "Gaussian")
-    }
+    of_controls = {name: number.value for name, number in near["Fréchet distance"].numbers.items()}
+    assert list(of_controls) == SETS
+    assert of_controls.pop("samples") == distance
     assert of_controls.pop("real images") == pytest.approx(distance, abs=0.5)  # of as many real images
     assert min(of_controls.values()) > 5 * distance
-    median = "median distance to the nearest", ""
-    assert near[median].number.value == 0  # training images are their own nearest
-    assert far[median].number.value > 10
-    one = near["Fréchet distance", ""]
-    assert one[2:5] == (400, 1_000, "MNIST (small) test images, classifier features")
+    assert near["Fréchet distance"].against == "1,000 MNIST (small) test images, classifier features"
+    assert near["recall"].against == "400 MNIST (small) test images, judge features"
+    median = near["median distance to nearest"]
+    assert median.numbers["samples"].value == 0  # training images are their own nearest
+    assert median.numbers["real images"].value > 3
     for classifier in ("mnist_classifier", "mnist_judge"):
-        assert near[f"{classifier} at least 90 % sure", ""].number.value >= 0.9
-        assert far[f"{classifier} at least 90 % sure", ""].number.value < 0.0005
-    assert near["PRDC", ""][2:5] == (400, 400, "MNIST (small) test images, judge features")
-    # Noise looks all alike to the judge, and lies in the large ball of an outlier: precision and density are fooled.
-    assert far["PRDC", ""].number.recall == (0, 0)
-    assert far["PRDC", ""].number.coverage.value < 0.05
-    assert sum(near[f"class {digit}", ""].number.value for digit in range(10)) == pytest.approx(1)
+        assert near["at least 90 % sure, %", classifier].numbers["samples"].value >= 0.9
+    assert sum(near[f"class {digit}, %"].numbers["samples"].value for digit in range(10)) == pytest.approx(1)
+    # In no measure is noise as good as real images, though it lies in the large balls of outliers.
+    sure = [("at least 90 % sure, %", classifier) for classifier in ("mnist_classifier", "mnist_judge")]
+    for measure in ("recall", "coverage", *sure):
+        assert far[measure].numbers["samples"].value < 0.05
+        assert far[measure].numbers["real images"].value > 0.9
+    for measure in ("Fréchet distance", "kernel distance", "median distance to nearest"):
+        assert far[measure].numbers["samples"].value > 2 * far[measure].numbers["real images"].value
 
 
-def test_a_measure_that_takes_more_samples_is_named_with_how_many_it_takes():
-    found = judged(load_images("mnist_small")[:5], "mnist_small", n_reference=200)
-    reasons = {one.name: one.left_out for one in found.values() if one.left_out}  # and no control says the same again
-    assert list(reasons) == ["Fréchet distance", "PRDC", "class shares"]
-    assert reasons["Fréchet distance"].startswith("samples must be of more images than there are features")
-    assert reasons["PRDC"].startswith("samples must be at least 6 points")
-    assert reasons["class shares"].startswith("logits must be of at least 56 samples")
-    assert all((one.number is None) == bool(one.left_out) for one in found.values())
+def test_a_measure_that_takes_more_images_is_named_with_how_many_it_takes():
+    five = judged(load_images("mnist_small")[:5], "mnist_small", n_reference=200)
+    few_real = judged(load_images("mnist_small")[:200], "mnist_small", n_reference=100)
+    needed = {measure: row.needs for measure, row in five.items() if row.needs and isinstance(measure, str)}
+    assert needed == {
+        "Fréchet distance": "needs at least 129 samples",
+        "recall": "needs at least 6 samples",
+        "coverage": "needs at least 6 samples",
+        "χ² of the classes": "needs at least 56 samples",
+    }
+    assert all(bool(row.numbers) != bool(row.needs) for row in five.values())
+    assert few_real["Fréchet distance"].needs == "needs at least 129 real images"
+
+
+def test_as_text_it_is_a_table_with_a_line_for_each_measure():
+    table = judge(load_images("mnist_small")[:40], "mnist_small", n_reference=200)
+    lines = str(table).splitlines()
+    assert re.split("  +", lines[0].strip()) == SETS
+    assert lines[1].split() == ["images", *["40"] * 5]
+    assert lines[2:4] == [table.rows[0].against, "  Fréchet distance: needs at least 129 samples"]
+    measured = [row for row in table.rows if not row.needs]
+    assert re.split("  +", lines[4].strip()) == ["kernel distance", *map(str, measured[0].numbers.values())]
+    share = next(row for row in measured if row.measure == "class 3, %").numbers["samples"]
+    (line,) = (line for line in lines if line.startswith("  class 3, %"))
+    assert re.split("  +", line.strip())[1] == f"{share.value:.1%} ({share.low:.1%}–{share.high:.1%})".replace("%", "")
+    assert lines[-1].split()[-3:] == str(table.rows[-1].numbers["real images"]).split()  # and no control beside it
 
 
 def test_the_error_of_a_median_is_its_scatter():
@@ -107,17 +119,17 @@ def test_the_error_of_a_median_is_its_scatter():
 def test_samples_that_no_control_can_be_made_of_are_refused():
     images = torch.rand(40, 1, 30, 30, generator=seeded())
     with pytest.raises(ValueError, match="samples must have H and W that are multiples of 4"):
-        next(judge(torch.zeros(9, 1, 30, 30), own_images(images, 30)))
+        judge(torch.zeros(9, 1, 30, 30), own_images(images, 30))
 
 
 def test_eight_by_eight_digits_are_judged_in_pixels():
     samples = load_images("digits")[:100]
-    found = judged(samples, "digits")
+    rows = judged(samples, "digits")
     exact = frechet_distance(samples.flatten(1), load_images("digits", "test").flatten(1)).value
-    distance = found["Fréchet distance", ""]
-    assert distance.number.value == pytest.approx(exact, rel=0.02)  # 16 shades are not all among the 256
-    assert distance[2:5] == (100, 360, "8×8 digits test images, pixels")
-    assert ("kernel distance", "") in found
+    distance = rows["Fréchet distance"]
+    assert distance.numbers["samples"].value == pytest.approx(exact, rel=0.02)  # 16 shades are not all among the 256
+    assert distance.against == "360 8×8 digits test images, pixels"
+    assert "kernel distance" in rows
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +144,16 @@ def colours():
 
 def test_colour_images_have_their_contours_beside_every_control_and_their_nearest_images(colours):
     samples = load_images(colours)[:40]
-    found = judged(samples, colours, split="test")
+    first, *rows, median = judge(samples, colours, split="test").rows
     exact = kernel_distance(hog_features(samples), hog_features(load_images(colours, "test")))
-    assert next(iter(found.values())) == ("HOG distance", exact, 40, 20, "own images test images, contours", "", "")
-    names = ("real images", "shuffled blocks", "low resolution", "Gaussian")
-    of_controls = [found["HOG distance", f"{name} (train split)"].number.value for name in names]
-    assert max(exact.value, of_controls[0]) < min(of_controls[1:])
+    assert (first.measure, first.against, rows) == ("HOG distance", "20 own images test images, contours", [])
+    assert list(first.numbers) == SETS
+    values = [number.value for number in first.numbers.values()]
+    assert values[0] == exact.value
+    assert max(values[:2]) < min(values[2:])
     unseen = nearest_neighbours(load_images(colours, "test"), load_images(colours)).distances
-    median = "median distance to the nearest"
-    assert found[median, "test split"].number.value == pytest.approx(float(unseen.quantile(0.5)))
-    assert found[median, ""].number.value == 0
+    assert median.numbers["real images"].value == pytest.approx(float(unseen.quantile(0.5)))
+    assert median.numbers["samples"].value == 0
 
 
 @pytest.mark.parametrize("n", [5, 30])
@@ -151,140 +163,24 @@ def test_inceptions_measures_stand_beside_the_contours_where_it_is_given(n, colo
     network.name = "means"
     network.features = lambda x: functional.adaptive_avg_pool2d(shown(x), 4).flatten(1).repeat(1, 43)[:, :2_048]
     network.logits = lambda features: features[:, :10]
-    found = list(judge(load_images(colours)[:n], colours, inception=network))
-    names = [one.name.split()[0] for one in found]
-    assert names == [*["HOG"] * 5, *["KID"] * 5, "FID", "Inception", "PRDC", "median", "median"]
-    assert [bool(one.control) for one in found] == [*2 * [False, *[True] * 4], False, False, False, True, False]
-    assert [one.name for one in found if one.left_out] == ["FID", *["Inception Score"] * (n < 10), *["PRDC"] * (n < 6)]
+    rows = judged(load_images(colours)[:n], colours, inception=network)
+    assert [measure.split()[0] for measure in rows if isinstance(measure, str)] == [
+        "HOG",
+        "KID",
+        "FID",
+        "recall",
+        "coverage",
+        "Inception",
+        "median",
+    ]
+    assert rows["FID"].needs == "needs at least 2,560 samples"
+    assert (rows["Inception Score"].needs, rows["recall"].needs) == (
+        ("", "") if n == 30 else ("needs at least 10 samples", "needs at least 6 samples")
+    )
+    assert list(rows["KID"].numbers) == SETS
     if n == 30:
         mean, spread = inception_score(network.logits(network.features(load_images(colours)[:n])))
-        assert found[11].number == pytest.approx((mean, spread / math.sqrt(10)))
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def test_every_kind_of_file_gives_the_same_images(tmp_path):
-    images = torch.rand(3, 3, 4, 4, generator=seeded())
-    pixels = quantise(images)
-    images = pixels.float() / 255
-    save_tensors(tmp_path / "a.safetensors", {"samples": images, "other": torch.zeros(1)})
-    np.savez(tmp_path / "b.npz", samples=images.numpy(), labels=np.zeros(3))
-    np.savez(tmp_path / "c.npz", pixels.permute(0, 2, 3, 1).numpy())
-    np.save(tmp_path / "d.npy", pixels.numpy())
-    (tmp_path / "e").mkdir()
-    for i, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(image).save(tmp_path / "e" / f"{i:03}.png")
-    for name in ("a.safetensors", "b.npz", "c.npz", "d.npy", "e"):
-        assert torch.equal(load_images_of(tmp_path / name), images), name
-
-
-def test_a_folder_of_several_sizes_or_of_no_squares_is_refused(tmp_path):
-    Image.new("L", (4, 4)).save(tmp_path / "first.png")
-    for size, said in (((4, 5), "its images must be square, got 4×5 in other.png"), ((5, 5), "stack expects each")):
-        Image.new("L", size).save(tmp_path / "other.png")
-        with pytest.raises(ValueError, match=f"samples must be .*{tmp_path} is not: {said}"):
-            load_images_of(tmp_path)
-
-
-def test_samples_a_little_beyond_the_range_are_taken_as_they_are(tmp_path):
-    """Algorithm 1 leaves noise of σ_L on its samples; half of black and white pixels then lie beyond [0, 1]."""
-    samples = load_images("digits", "test") + 0.1 * torch.randn(360, 1, 8, 8, generator=seeded())
-    save_tensors(tmp_path / "a.safetensors", {"samples": samples})
-    assert torch.equal(load_images_of(tmp_path / "a.safetensors"), samples)
-
-
-def test_a_file_that_is_no_png_reaches_no_other_reader(tmp_path):
-    """Pillow hands PostScript to Ghostscript, whatever its name ends in."""
-    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
-    with pytest.raises(ValueError, match=r"cannot identify image file .*a\.png"):
-        load_images_of(tmp_path)
-
-
-def huge(path):
-    """An array that claims to be of 240 terabytes."""
-    header = {"shape": (10**6, 3, 10**5, 10**2), "fortran_order": False, "descr": "<f8"}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-
-
-def saves(array):
-    return lambda path: np.save(path.open("wb"), array)
-
-
-BLACK_TO_WHITE = np.linspace(0, 1, 64).reshape(1, 1, 8, 8)
-
-
-@pytest.mark.parametrize(
-    ("write", "said"),
-    [
-        (lambda path: None, "be a file or folder of images, but there is none at"),
-        (Path.mkdir, "be .* a folder of PNG files, but .* is not: no file in it is called"),
-        (lambda path: path.write_text("no images"), "be a whole .safetensors, .npz or .npy file, or a folder"),
-        (huge, "be a whole .safetensors"),
-        (lambda path: np.savez(path.open("wb"), np.array(["word"])), "be a whole .safetensors"),
-        (
-            lambda path: np.savez(path.open("wb"), a=[0.0], b=[0.0]),
-            'be .*: it must hold "samples" or .*, and holds a, b',
-        ),
-        (saves(np.zeros((3, 784))), r"hold images \(N, C, H, W\), .* \(3, 784\)"),
-        (
-            saves(2 * BLACK_TO_WHITE - 1),
-            r"hold images in \[0, 1\], but those in .* from -1 to 1, and more than a tenth",
-        ),
-        (
-            saves(255 * BLACK_TO_WHITE),
-            r"hold images .* from 0 to 255, .* take \(x \+ 1\)/2 if .*−1, 1\], x/255 if .*, and train longer",
-        ),
-        (saves(BLACK_TO_WHITE.astype(int)), "hold bytes or floating-point numbers, but .* are torch.int64"),
-    ],
-)
-def test_what_is_no_batch_of_images_is_refused_by_the_argument(folder, capsys, write, said):
-    write(folder / "samples")
-    assert command.main(["evaluate", str(folder / "samples"), "digits"]) == 1
-    assert re.search(rf"^sbgm: SAMPLES must {said}", capsys.readouterr().err)
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
-
-
-def test_the_command_prints_every_measure_of_samples(folder, capsys):
-    samples = load_images("digits")[:100]
-    save_tensors(folder / "samples.safetensors", {"samples": samples})
-    Image.new("L", (532, 136)).save(folder / "sheet.png")  # as `sbgm sample` leaves a folder
-    assert command.main(["evaluate", str(folder), "digits"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    found = judged(samples, "digits")
-    assert len(lines) == len(found)
-    number = found["Fréchet distance", ""].number
-    assert lines[0] == f"Fréchet distance {number} (100 samples against 360 8×8 digits test images, pixels)"
-    number = found["kernel distance", "Gaussian (train split)"].number
-    assert any(line.startswith(f"control, Gaussian (train split): kernel distance {number} (100 sam") for line in lines)
-
-
-def test_a_sentence_says_what_can_not_be_taken_and_of_how_many_a_share_is():
-    assert sentence(Judged("FID", None, 5, left_out="it must be more")) == "FID: left out, because it must be more"
-    assert sentence(Judged("class 3", share(1, 10), 10)) == "class 3: 10.0 % (1.8 % to 40.4 %, 10 samples)"
-    assert sentence(Judged("Inception Score", Estimate(8.87, 0.04), 9)) == "Inception Score 8.87 ± 0.08 (9 samples)"
-
-
-def test_the_command_judges_colour_images_where_no_inception_can_be_had(folder, colours, capsys, monkeypatch):
-    (own := folder / "own").mkdir()
-    for i, image in enumerate(load_images(colours)[:40]):
-        to_pil_image(image).save(own / f"{i:02}.png")
-    monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
-    words = ["evaluate", str(own), str(own)]
-    with serving({"w.pth": bytes(1_000)}) as (url, asked):
-        monkeypatch.setattr(inception, "URL", f"{url}/forbidden/w.pth")
-        assert command.main(words) == 0
-    out, err = capsys.readouterr()
-    assert asked == ["/forbidden/w.pth"]
-    assert out.startswith("HOG distance")
-    assert len(out.splitlines()) == 7
-    assert re.search(r"KID and FID are left out; .* 403 ", err)
-    assert command.main([*words, "--fid-weights", str(folder / "none.pth")]) == 1
-    assert "weights must be a file of Inception's weights" in capsys.readouterr().err
+        assert rows["Inception Score"].numbers == {"samples": pytest.approx((mean, spread / math.sqrt(10)))}
 
 
 # --- features --------------------------------------------------------------------------------------------------------
