@@ -31,6 +31,19 @@ def code_blocks(text: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, re.S)
 
 
+def block_of_own_images(words: str) -> str:
+    """The one block of Python on the page of own images that holds these words."""
+    (code,) = (block for block in code_blocks(TEXTS["docs/own_images.md"]) if words in block)
+    return code
+
+
+def write_photographs(folder: pathlib.Path) -> None:
+    """Twelve pictures of 48 × 40 pixels of noise in the folder `photographs`."""
+    (folder / "photographs").mkdir()
+    for i, pixels in enumerate(numpy.random.default_rng(0).integers(256, size=(12, 40, 48, 3), dtype=numpy.uint8)):
+        plt.imsave(folder / "photographs" / f"{i}.png", pixels)
+
+
 def commands(text: str) -> list[str]:
     """The lines of a text's blocks without a language, and what is between its backticks, without comments."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M)
@@ -98,9 +111,9 @@ def test_a_kept_network_gives_the_same_score_as_printed(tmp_path, monkeypatch):
 
 def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path, monkeypatch, capsys):
     """The training is of two steps, and of a smaller network."""
-    training, _, sampler = code_blocks(TEXTS["docs/own_images.md"])
     printed = 'settings_of("photographs")'
-    assert printed in training
+    training = block_of_own_images(printed)
+    sampler = block_of_own_images("def mine(")
     monkeypatch.chdir(tmp_path)
     pixels = numpy.random.default_rng(0).integers(256, size=(40, 3, 40, 48), dtype=numpy.uint8)
     numpy.savez("photographs.npz", images=pixels, labels=numpy.arange(40) % 2)
@@ -117,11 +130,9 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
 
 def test_an_own_network_is_trained_and_drawn_from_as_printed(tmp_path, monkeypatch):
     """In two steps, and by one Langevin step a level."""
-    _, code, _ = code_blocks(TEXTS["docs/own_images.md"])
+    code = block_of_own_images("class Mine(")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photographs").mkdir()
-    for i, pixels in enumerate(numpy.random.default_rng(0).integers(256, size=(12, 40, 48, 3), dtype=numpy.uint8)):
-        plt.imsave(f"photographs/{i}.png", pixels)
+    write_photographs(tmp_path)
     for printed, quick in (("steps=2_000", "steps=2, batch_size=4"), ("n_steps=100", "n_steps=1")):
         assert printed in code
         code = code.replace(printed, quick)
@@ -129,6 +140,27 @@ def test_an_own_network_is_trained_and_drawn_from_as_printed(tmp_path, monkeypat
     exec(code, names)
     assert names["images"].shape == (16, 3, 32, 32)
     assert (tmp_path / "own.png").is_file()
+
+
+def test_a_picture_is_filled_in_and_samples_are_judged_as_printed(tmp_path, monkeypatch, capsys):
+    """By a network of two steps, and one Langevin step a level."""
+    monkeypatch.chdir(tmp_path)
+    write_photographs(tmp_path)
+    (tmp_path / "photographs" / "0.png").rename("portrait.jpg")
+    plt.imsave("mask.png", numpy.arange(48)[None].repeat(40, axis=0) < 24, cmap="gray")  # the right half is black
+    small = "--channels 4 --steps 2 --batch-size 2 --precision fp32 --device cpu"
+    assert main(f"train photographs --out runs/mine {small}".split()) == 0
+    assert main(["sample", "runs/mine", "--out", "runs/mine_samples", "-n", "3", "--n-steps", "1", "--device", "cpu"]) == 0
+    fill = block_of_own_images("inpaint")
+    assert '"n_steps": 100' in fill
+    names = {}
+    exec(fill.replace('"n_steps": 100', '"n_steps": 1'), names)
+    difference = (names["fills"] - names["image"]).abs()
+    assert difference.shape == (6, 3, 32, 32)
+    assert float(difference[..., :15].max()) < 0.1 < float(difference[..., 17:].mean())  # σ_L is .01
+    assert (tmp_path / "fills.png").is_file()
+    exec(block_of_own_images("judge"), {})
+    assert "median distance to nearest" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
