@@ -148,9 +148,10 @@ def test_a_picture_is_filled_in_and_samples_are_judged_as_printed(tmp_path, monk
     write_photographs(tmp_path)
     (tmp_path / "photographs" / "0.png").rename("portrait.jpg")
     plt.imsave("mask.png", numpy.arange(48)[None].repeat(40, axis=0) < 24, cmap="gray")  # the right half is black
-    small = "--channels 4 --steps 2 --batch-size 2 --precision fp32 --device cpu"
-    assert main(f"train photographs --out runs/mine {small}".split()) == 0
-    assert main(["sample", "runs/mine", "--out", "runs/mine_samples", "-n", "3", "--n-steps", "1", "--device", "cpu"]) == 0
+    small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
+    assert main(["train", "photographs", "--out", "runs/mine", *small]) == 0
+    fast = ["-n", "3", "--n-steps", "1", "--device", "cpu"]
+    assert main(["sample", "runs/mine", "--out", "runs/mine_samples", *fast]) == 0
     fill = block_of_own_images("inpaint")
     assert '"n_steps": 100' in fill
     names = {}

@@ -226,7 +226,7 @@ def main(**given: Any) -> None:
     print(f"{images}, {n_evaluations} evaluations of the score each, in {seconds:.1f} s: {file}")
 
 
-def images_like(name: str, shape: tuple[int, int, int]) -> Tensor:
+def images_like(name: str, shape: tuple[Literal[1, 3], int, int]) -> Tensor:
     """Read the first 2,000 training images of a data set or a folder: (N, C, H, W), each (C, H, W) of this shape.
 
     Raises:

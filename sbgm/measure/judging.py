@@ -152,7 +152,7 @@ class Row(NamedTuple):
 
     measure: str
     against: str
-    numbers: dict[str, Number]
+    numbers: Mapping[str, Number]
     needs: str = ""
 
 
