@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from energies import EnergyMLP, hamiltonian
 from errors import shares_kept
+from laws import annealed_variance
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from recipes import MixtureTraining, kept_parts, trained_mixture
 from sbgm import (
     ConditionalMLP,
-    EnergyMLP,
     GaussianMixture,
     annealed_langevin,
     final,
-    hamiltonian,
     langevin,
     metropolis_langevin,
     paper_mixture,
@@ -28,7 +28,7 @@ from sbgm import (
 from sbgm.images.drawing import kept_folder
 from sbgm.measure import Estimate, component_stds
 from sbgm.measure.scores import nearest_modes
-from sbgm.theory import annealed_variance, langevin_variance
+from sbgm.theory import langevin_variance
 
 N_CHAINS = 25_600
 N_SEEDS = 3

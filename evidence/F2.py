@@ -5,9 +5,9 @@ What is done is kept; a run that was stopped goes on with the next energy.
 
 from pathlib import Path
 
+from energies import EnergyMLP
 from L8 import draw_shares, record_shares
 from ledger import Record, script_options, show
-from sbgm import EnergyMLP
 
 
 def measure(folder: Path) -> Record:

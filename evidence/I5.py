@@ -25,6 +25,7 @@ from drawing import (
     wrong_digits,
 )
 from errors import largest, of_networks, rank_correlation, worst_over_best
+from laws import annealed_variance
 from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
 from N1 import perceptrons
 from recipes import kept_parts
@@ -38,7 +39,6 @@ from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
-from sbgm.theory import annealed_variance
 
 N_SHEET = 16
 """Samples of each cell that are kept to be looked at."""
@@ -55,7 +55,7 @@ class StepMap:
     T by ε. Its columns:
 
     - `distance`, `se`: Fréchet distance of the samples to real images, and its standard error.
-    - `predicted`: variance of the noise on the samples divided by σ_L², by `theory.annealed_variance` of a point.
+    - `predicted`: variance of the noise on the samples divided by σ_L², by `laws.annealed_variance` of a point.
     - `measured`, `measured_se`: this ratio on the samples, where real images never change, and its standard error.
 
     Attributes:

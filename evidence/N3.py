@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from errors import of_networks
-from laws import annealed_weight
+from laws import annealed_variance, annealed_weight
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from recipes import DATA_STD, MixtureTraining, kept_parts, level_errors, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.images.drawing import kept_folder
 from sbgm.measure import Estimate, component_stds, mode_weights
-from sbgm.theory import annealed_variance
 
 N_SEEDS = 5
 N_CHAINS = 12_800

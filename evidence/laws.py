@@ -1,15 +1,49 @@
-"""What is known exactly of Langevin chains on mixtures, and a count of how often they go from mode to mode.
+"""What is known exactly of Langevin chains on Gaussians and mixtures, and a count of how often they change modes.
 
-In this order: an acceptance, a share and a time by closed form or quadrature; switches; and the exact law of chains on
-the paper's mixture, along the line through its means, where they are Markov alone.
+In this order: the variance of Algorithm 1's chains; an acceptance, a share and a time by closed form or quadrature;
+switches; and the exact law of chains on the paper's mixture, along the line through its means, where they are Markov
+alone.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from sbgm.guard import as_list
 from sbgm.measure.scores import nearest_modes
+
+
+def annealed_variance(
+    sigmas: Sequence[float] | Tensor, *, step_size: float, n_steps: int, variance: float, start: float
+) -> list[float]:
+    """The variance of Algorithm 1's chains at the end of each level, for data N(0, vI) and exact scores.
+
+    Within level i a step maps V to (1 − α_i/(2(v + σ_i²)))² V + α_i.
+
+    Args:
+        sigmas: σ_1 > … > σ_L > 0.
+        step_size: ε.
+        n_steps: T, steps a level.
+        variance: v of the data.
+        start: variance of the starting points around the mean.
+
+    Returns:
+        L variances, the last one that of the samples; beyond the stable step they grow without bound.
+    """
+    ladder = as_list(sigmas)
+    smallest = ladder[-1]
+    current = start
+    at_ends = []
+    for sigma in ladder:
+        alpha = step_size * sigma**2 / smallest**2
+        noisy_variance = variance + sigma**2
+        shrink = (1 - alpha / (2 * noisy_variance)) ** 2
+        for _ in range(n_steps):
+            current = shrink * current + alpha
+        at_ends.append(current)
+    return at_ends
 
 
 def metropolis_acceptance(step_size: float, n_points: int = 801) -> float:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from energies import EnergyMLP
 from sbgm.guard import (
     Batch,
     Count,
@@ -29,11 +30,11 @@ from sbgm.images.drawing import kept_tensors
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_built, load_network, save_network, weights_folder
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
-from sbgm.measure import in_batches, relative_squared_error
+from sbgm.measure import Estimate, estimate, in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.mixtures import GaussianMixture
-from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
+from sbgm.networks import ConditionalMLP, ImageMLP
 from sbgm.noise import derived_generator, geometric_sigmas, perturb
 from sbgm.training import Step, fit_score
 
@@ -214,6 +215,12 @@ def level_errors(
     """The relative squared error of a score at each level, over n samples of q_σ there: (L,)."""
     samples = [(mixture.sample(n, sigma, generator=generator), sigma) for sigma in sigmas.tolist()]
     return torch.tensor([relative_squared_error(network(x, s), mixture.score(x, s)) for x, s in samples])
+
+
+@torch.no_grad()
+def fisher_divergence(score: Score, exact: Score, x: Tensor, sigma: float = 0.0) -> Estimate:
+    """½E‖s(x, σ) − s*(x, σ)‖² over the points x, (B, D), with its standard error (what Eq. 1 stands for)."""
+    return estimate(0.5 * (score(x, sigma) - exact(x, sigma)).square().sum(dim=1))
 
 
 # --- a circle in the plane, the simplest manifold (Section 3.1) -------------------------------------------------------

@@ -35,7 +35,6 @@ from .mixtures import GaussianMixture as GaussianMixture
 from .mixtures import paper_mixture as paper_mixture
 from .networks import MLP as MLP
 from .networks import ConditionalMLP as ConditionalMLP
-from .networks import EnergyMLP as EnergyMLP
 from .networks import ImageMLP as ImageMLP
 from .networks import ScoreNetwork as ScoreNetwork
 from .networks import guided as guided
@@ -52,7 +51,6 @@ from .samplers import annealed_langevin as annealed_langevin
 from .samplers import consistent_annealed as consistent_annealed
 from .samplers import denoise as denoise
 from .samplers import final as final
-from .samplers import hamiltonian as hamiltonian
 from .samplers import inpaint as inpaint
 from .samplers import langevin as langevin
 from .samplers import metropolis_langevin as metropolis_langevin

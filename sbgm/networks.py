@@ -32,7 +32,6 @@ from sbgm.guard import (
 __all__ = [
     "MLP",
     "ConditionalMLP",
-    "EnergyMLP",
     "ImageMLP",
     "ScoreNetwork",
     "guided",
@@ -148,8 +147,6 @@ class ConditionalMLP(nn.Module):
         (torch.Size([5, 3]), torch.Size([5, 3]))
     """
 
-    n_out: int | None = None  # numbers that the layers give, None for D of them
-
     @checked
     def __init__(
         self,
@@ -163,26 +160,17 @@ class ConditionalMLP(nn.Module):
         super().__init__()
         self.dim = dim
         self.data_std = data_std
-        self.layers = softplus_layers(dim + 1, width, depth, self.n_out or dim, generator)
-
-    def require_points(self, x: Tensor) -> None:
-        """Raise unless `x` is of shape (B, D) and of the dtype of the parameters, whatever its values."""
-        require_dtype(x, self)
-        if x.shape[1:] != (self.dim,):
-            raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
-
-    def normalised(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x/c of shape (B, D), σ as (B, 1) and c as (B, 1)."""
-        self.require_points(x)
-        level = sigma_tensor(sigma, x).expand(len(x), 1)
-        scale = (level**2 + self.data_std**2).sqrt()
-        return x / scale, level, scale
+        self.layers = softplus_layers(dim + 1, width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
-        point, level, _ = self.normalised(x, sigma)
+        require_dtype(x, self)
+        if x.shape[1:] != (self.dim,):
+            raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
+        level = sigma_tensor(sigma, x).expand(len(x), 1)
+        scale = (level**2 + self.data_std**2).sqrt()
         # divided by σ, since scores of data near a point are −z/σ: the layers then learn numbers of the size 1
-        return self.layers(torch.cat([point, level.log()], dim=1)) / level
+        return self.layers(torch.cat([x / scale, level.log()], dim=1)) / level
 
 
 @contextlib.contextmanager
@@ -212,45 +200,6 @@ def softplus_layers(
         for a, b in itertools.pairwise(sizes):
             layers += [nn.Linear(a, b), nn.Softplus()]
     return nn.Sequential(*layers[:-1])
-
-
-class EnergyMLP(ConditionalMLP):
-    """A noise conditional energy E(x, σ); the model is p(x, σ) ∝ exp(−E) and its score −∇_x E.
-
-    E = ½‖x/c‖² + (c/σ) f(x/c, log σ) with c = √(σ² + σ_data²) and f the layers of a `ConditionalMLP`, which here give
-    one number. The quadratic part makes exp(−E) integrable; the factor c/σ gives the learned part of the score the
-    magnitude 1/σ.
-
-    Args:
-        dim, width, depth, data_std, generator: as for `ConditionalMLP`.
-
-    Example:
-        >>> network = sbgm.EnergyMLP(generator=torch.Generator().manual_seed(0))
-        >>> x = torch.tensor([[1.0, 2.0]])
-        >>> network.energy(x, 0.5).shape, network(x, 0.5).shape
-        (torch.Size([1]), torch.Size([1, 2]))
-        >>> jacobian = torch.func.jacrev(lambda x: network(x, 0.5))(x).reshape(2, 2)
-        >>> torch.allclose(jacobian, jacobian.T, atol=1e-5)  # a gradient field has a symmetric Jacobian
-        True
-    """
-
-    n_out = 1
-
-    def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
-        point, level, scale = self.normalised(x, sigma)
-        learned = self.layers(torch.cat([point, level.log()], dim=1))
-        quadratic = 0.5 * point.square().sum(dim=1, keepdim=True)
-        return (quadratic + scale / level * learned).squeeze(1)
-
-    def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """−E(x, σ), the log-density up to a constant that depends on σ alone: all that a Metropolis step needs."""
-        return -self.energy(x, sigma)
-
-    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
-        self.require_points(x)  # so that a wrong x is named from here, not from inside torch.func
-        return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
 NormName = Literal["layer", "none"]

@@ -1,4 +1,4 @@
-"""Samplers that need a score only, and two that also use a log-density for a Metropolis test.
+"""Samplers that need a score only, and one that also uses a log-density for a Metropolis test.
 
 Each is a generator: it yields a `State` after every step and keeps none, so a caller plots, logs or stops as it likes;
 `final` runs one to its end. The starting points x are left unchanged. The step size is the paper's ε:
@@ -60,7 +60,6 @@ __all__ = [
     "consistent_step_bounds",
     "denoise",
     "final",
-    "hamiltonian",
     "inpaint",
     "langevin",
     "metropolis_langevin",
@@ -335,85 +334,6 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
     """Accept with probability min{1, exp(log_ratio)}: (B,) -> (B,) bool. A NaN ratio is refused."""
     uniform = torch.rand(log_ratio.shape, generator=generator, device=generator.device, dtype=log_ratio.dtype)
     return uniform.to(log_ratio.device).log() < log_ratio
-
-
-@checked
-@watched(
-    # at the typical speed, 1, in a new direction every trajectory
-    spread=lambda step_size, n_leapfrog, n_steps, **_: step_size * n_leapfrog * math.sqrt(n_steps),
-    bound="where the density looks like a Gaussian of standard deviation s, the bound is step_size < 2s",
-)
-def hamiltonian(
-    score: Score,
-    x: Batch,
-    *,
-    step_size: Positive,
-    n_leapfrog: Count,
-    n_steps: Count,
-    sigma: Sigma = 0.0,
-    log_prob: LogProb | None = None,
-    generator: Generator,
-) -> Iterator[State]:
-    """Hamiltonian Monte Carlo (Neal 2011): a fresh momentum p ~ N(0, I), then leapfrog steps along the score.
-
-    One leapfrog step is p ← p + (h/2) s(x); x ← x + h p; p ← p + (h/2) s(x). With a log-density the end is taken with
-    probability min{1, exp(H(start) − H(end))}, H = −log p(x) + ½‖p‖²; without one it is always taken, which leaves an
-    error of order h². A single leapfrog step without the test is a Langevin step of size ε = h².
-
-    Args:
-        step_size: h, in units of the data (not squared, unlike Langevin's ε).
-        n_leapfrog: leapfrog steps a trajectory.
-        n_steps: trajectories.
-        log_prob: as for `metropolis_langevin`; None for no test.
-        score, x, sigma, generator: as for `langevin`.
-
-    Yields:
-        State after each trajectory; `accepted` is None without a test.
-
-    Raises:
-        SamplerDivergedError: the score is NaN; or, without a test, the state stopped being finite or grew 10⁶-fold.
-
-    Example:
-        >>> g = torch.Generator().manual_seed(0)
-        >>> x = torch.randn(40_000, 1, generator=g)
-        >>> normal = {"score": lambda x, sigma: -x, "log_prob": lambda x, sigma: -x[:, 0] ** 2 / 2}
-        >>> *_, state = sbgm.hamiltonian(x=x, **normal, step_size=0.2, n_leapfrog=8, n_steps=5, generator=g)
-        >>> f"{state.x.var():.1f}", bool(state.accepted.float().mean() > 0.95)
-        ('1.0', True)
-    """
-    log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
-    for step in range(1, n_steps + 1):
-        p = randn_like(x, generator)  # fresh: with one p for ever a chain would stay on its level of energy
-        s = score(x, sigma)
-        y, p_end = _leapfrog(score, x, p + step_size / 2 * s, step_size, n_leapfrog, sigma)
-        accepted = None
-        if log_prob is None or log_p is None:
-            x = y
-        else:
-            log_p_y = log_prob(y, sigma)
-            log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
-            accepted = metropolis_test(log_ratio, generator)
-            x = _where(accepted, y, x)
-            log_p = torch.where(accepted, log_p_y, log_p)
-        # Under a NaN score every proposal is refused, and the chain would stand still for ever.
-        lost = s.flatten(1).isnan().any(dim=1)
-        yield State(_where(lost, math.nan, x), step, sigma, accepted=accepted)
-
-
-def _leapfrog(
-    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float | Tensor
-) -> tuple[Tensor, Tensor]:
-    """The end (x, p) of a trajectory, of which the first half step of p is made."""
-    for i in range(n_leapfrog):
-        moved = x + step_size * p
-        x = torch.where(moved.isfinite(), moved, x)  # no score is asked for at infinity
-        last = i == n_leapfrog - 1  # the half steps between two moves merge into one
-        p = p + (step_size / 2 if last else step_size) * score(x, sigma)
-    return x, p
-
-
-def _kinetic(p: Tensor) -> Tensor:
-    return 0.5 * widened(p).flatten(1).square().sum(dim=1)
 
 
 def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:

@@ -38,7 +38,6 @@ IMAGES = torch.rand(3, 1, 4, 4, generator=seeded(0))
 DIGITS = torch.rand(3, 1, 8, 8, generator=seeded(0))
 MIXTURE = sbgm.paper_mixture()
 CONDITIONAL = sbgm.ConditionalMLP(2, 4, 1)
-ENERGY = sbgm.EnergyMLP(2, 4, 1)
 IMAGE_MLP = sbgm.ImageMLP([2.0, 1.0], (1, 4, 4), 4, 1)
 REFINENET = sbgm.RefineNet([2.0, 1.0], 2, 1)
 OF_DIGITS = sbgm.DigitNetwork([2.0, 1.0], n_classes=2, image_shape=(1, 4, 4), width=4, n_blocks=1)
@@ -47,11 +46,9 @@ FUNCTIONS |= {  # methods, and what is public without being exported
     **{name: getattr(judging, name) for name in ("feature_space", "judge", "reference_for")},
     "GaussianMixture.score": MIXTURE.score,
     "GaussianMixture.log_prob": MIXTURE.log_prob,
-    "EnergyMLP.energy": ENERGY.energy,
-    "EnergyMLP.log_prob": ENERGY.log_prob,
     **{
         f"{type(network).__name__}.forward": network.forward
-        for network in (sbgm.MLP(2, 4, 1), CONDITIONAL, ENERGY, IMAGE_MLP, OF_DIGITS, REFINENET, sbgm.ResNet(8, 1))
+        for network in (sbgm.MLP(2, 4, 1), CONDITIONAL, IMAGE_MLP, OF_DIGITS, REFINENET, sbgm.ResNet(8, 1))
     },
 }
 
@@ -113,13 +110,11 @@ GOOD = lookup(
         ((2.0, 1.0), "sigmas", ""),
         (0.1, "step_size", ""),
         (0.5, "sigma", ""),
-        (1.0, "sigma_min start variance", ""),
-        (1.5, "ratio", ""),
+        (1.0, "sigma_min variance", ""),
         (2.0, "sigma_max", ""),
         (0, "seed", ""),
-        (2, "n_steps n_leapfrog count", ""),
+        (2, "n_steps count", ""),
         (3, "n n_levels", ""),
-        (9, "dimensions", ""),
         ((4, 4), "shape", ""),
         ("right-half", "kind", ""),
         ("digits", "name", ""),
@@ -146,7 +141,6 @@ GOOD = lookup(
         (BATCH, "data", "fit_score"),
         (lambda: Mock(wraps=lambda score, x: score(x).square().mean()), "loss", "fit_score"),
         (torch.arange(3.0), "x", "moments"),
-        (0.6, "target", "level_ratio"),
         ("test", "split", "load_images load_labels reference_for"),
         (lambda: judging.feature_space("digits"), "space", "reference_for"),
         (3, "n", "reference_for some_images"),
@@ -208,7 +202,7 @@ BAD: dict[str, list[object]] = lookup(
         ([*NO_CALLABLE, lambda x: x], "score", "langevin"),
         (NO_LADDER, "sigmas", "ncsn_loss"),
         ([[1.0], (2.0,)], "sigmas", "ancestral"),
-        ([-1.0, NAN], "variance", "annealed_variance"),
+        ([-1.0, NAN], "variance", "largest_stable_step"),
         ([None, 4], "shape", "uniform_start"),
         (NEGATIVE_COUNT, "seed", "derived_generator"),
         ([*NO_TENSOR, torch.ones(0), torch.ones(1), torch.ones(3) * 1j, *holes(3)], "values", "estimate"),
@@ -227,7 +221,6 @@ BAD: dict[str, list[object]] = lookup(
         ([None, 0.5, *WHOLE, torch.ones(3, 3), torch.ones(4, 3, 2), *holes(3, 2)], "image", "inpaint"),
         ([None, "False", NAN, 0], "denoise_last", "ancestral"),
         (NO_MASK, "mask", "inpaint"),
-        ([NAN, -1.0, 0.9], "ratio", "overlap"),
         # then what a function itself refuses, such as two arguments that don't fit
         (NO_WEIGHTS, "weights", "GaussianMixture"),
         (NO_MEANS, "means", "GaussianMixture"),
@@ -237,14 +230,13 @@ BAD: dict[str, list[object]] = lookup(
         (
             [torch.ones(4), -torch.ones(3), torch.full((3,), NAN)],
             "sigma",
-            "denoise hamiltonian langevin metropolis_langevin fisher_divergence GaussianMixture.score "
-            "GaussianMixture.log_prob score_matching_loss sliced_score_matching_loss",
+            "denoise langevin metropolis_langevin GaussianMixture.score GaussianMixture.log_prob "
+            "score_matching_loss sliced_score_matching_loss",
         ),
         (
             [torch.ones(4), -torch.ones(3), 0.0, torch.zeros(3)],
             "sigma",
-            "denoising_score_matching_loss ConditionalMLP.forward EnergyMLP.energy ImageMLP.forward "
-            "DigitNetwork.forward",
+            "denoising_score_matching_loss ConditionalMLP.forward ImageMLP.forward DigitNetwork.forward",
         ),
         ([torch.ones(4), 0.0, 1.5, torch.tensor([2.0, 1.0, 0.5])], "sigma", "RefineNet.forward"),
         ([2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas"),
@@ -253,10 +245,8 @@ BAD: dict[str, list[object]] = lookup(
         ([4.0, 5.0], "step_size", "langevin_variance"),
         ([torch.ones(1, 2)], "images", SAMPLES_OF),
         ([torch.ones(1), torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),
-        ([1, 2], "dimensions", "level_ratio"),
-        ([0, 0.998, 1, NAN], "target", "level_ratio"),
         ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
-        ([*WHOLE, torch.ones(3, 3), torch.ones(2, 1)], "x", "MLP.forward ConditionalMLP.forward EnergyMLP.forward"),
+        ([*WHOLE, torch.ones(3, 3), torch.ones(2, 1)], "x", "MLP.forward ConditionalMLP.forward"),
         (NO_NETWORK_IMAGES, "x", "ImageMLP.forward DigitNetwork.forward RefineNet.forward ResNet.forward"),
         ([(4, 4), (1, 1, 4, 4)], "image_shape", "ImageMLP"),
         ([(4, 4), (1, 1, 4, 4), (1, 4, 6)], "image_shape", "DigitNetwork"),

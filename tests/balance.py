@@ -1,7 +1,7 @@
-"""What wrong samplers fail: a Gaussian law, an acceptance rate, and detailed balance on two close, unequal modes."""
+"""What wrong samplers fail: Gaussian laws, an acceptance rate, and detailed balance on two close, unequal modes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Generator, Tensor
 
@@ -18,6 +18,23 @@ def check_gaussian(x: Tensor, variance: float) -> None:
     assert abs(measured.mean.value) < 4 * math.sqrt(variance / len(x))
     assert abs(measured.variance.value - variance) < 4 * variance * math.sqrt(2 / len(x))
     assert abs(measured.kurtosis.value - 3) < 4 * math.sqrt(24 / len(x))
+
+
+def annealed_variances(
+    ladder: Sequence[float], step_size: float, n_steps: int, variance: float, start: float
+) -> list[float]:
+    """The variance of Algorithm 1's chains at the end of each level, on N(0, variance I) from a variance of `start`.
+
+    A step of α at σ maps V to r V + α with r = (1 − α/(2(v + σ²)))², so that T steps map it to
+    r^T V + α (1 − r^T)/(1 − r).
+    """
+    ends = []
+    for sigma in ladder:
+        alpha = step_size * (sigma / ladder[-1]) ** 2
+        ratio = (1 - alpha / (2 * (variance + sigma**2))) ** 2
+        start = ratio**n_steps * start + alpha * (1 - ratio**n_steps) / (1 - ratio)
+        ends.append(start)
+    return ends
 
 
 def acceptance(step_size: float) -> float:

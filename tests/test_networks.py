@@ -1,4 +1,4 @@
-"""The networks for points and the perceptron for images: shapes, seeds, σ, the energy, and guidance by class."""
+"""The networks for points and the perceptron for images: shapes, seeds, σ, and guidance by class."""
 
 import math
 from unittest import mock
@@ -12,7 +12,7 @@ from torch import nn
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.strategies import DTYPES, SEEDS, batches, points, scores, seeded, sigmas_of
-from sbgm import MLP, ConditionalMLP, EnergyMLP, ImageMLP
+from sbgm import MLP, ConditionalMLP, ImageMLP
 from sbgm.networks import drawn_from, guided
 from sbgm.training import n_parameters
 
@@ -34,39 +34,13 @@ def test_the_network_of_figure_2():
     assert n_parameters(network) == 17_154
 
 
-@pytest.mark.parametrize("kind", [ConditionalMLP, EnergyMLP])
-def test_a_conditional_score_grows_as_one_over_sigma(kind):
+def test_a_conditional_score_grows_as_one_over_sigma():
     """Where σ is far below the data's width, σ‖s‖ moves only as the network's view of log σ does."""
-    network = kind(width=32, generator=seeded())
+    network = ConditionalMLP(width=32, generator=seeded())
     x = some_points(500)
     with torch.no_grad():
         lengths = {sigma: float(network(x, sigma).norm(dim=1).mean()) for sigma in (1e-2, 1e-3)}
     assert 5 < lengths[1e-3] / lengths[1e-2] < 20
-
-
-# --- the energy ------------------------------------------------------------------------------------------------------
-
-
-def test_the_quadratic_part_makes_an_energy_integrable():
-    """With the last layer at 0, E = ½‖x/c‖² with c² = σ² + σ_data²: a Gaussian, whose score is −x/c²."""
-    network = EnergyMLP(width=8, data_std=3.0, generator=seeded())
-    x = some_points()
-    nn.init.zeros_(network.layers[-1].weight)
-    nn.init.zeros_(network.layers[-1].bias)
-    torch.testing.assert_close(network.energy(x, 4.0), x.square().sum(dim=1) / 50)
-    torch.testing.assert_close(network(x, 4.0), -x / 25)
-
-
-def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
-    network = EnergyMLP(width=8, generator=seeded())
-    x = some_points()
-    network(x, 0.5).square().sum().backward()
-    assert all(p.grad is not None for p in network.layers[0].parameters())
-    assert x.grad is None
-    with torch.no_grad():
-        score = network(x, 0.5)
-    assert not score.requires_grad
-    torch.testing.assert_close(score, network(x, 0.5).detach())
 
 
 # --- the perceptron for images ---------------------------------------------------------------------------------------
@@ -85,7 +59,7 @@ def test_the_output_is_divided_by_sigma():
 # --- laws of any network ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [MLP, ConditionalMLP, EnergyMLP])
+@pytest.mark.parametrize("kind", [MLP, ConditionalMLP])
 @given(points(dtypes=DTYPES), st.integers(1, 9), st.integers(1, 3), st.data(), SEEDS)
 def test_a_perceptron_scores_one_point_at_a_time(kind, x, width, depth, data, seed):
     network = kind(x.shape[1], width, depth, generator=seeded(seed)).to(x.dtype)
@@ -94,16 +68,6 @@ def test_a_perceptron_scores_one_point_at_a_time(kind, x, width, depth, data, se
         assert_like(assert_one_by_one(network, x, sigma), x)
         assert_near(network(x, 0.5), network(x, torch.full((len(x),), 0.5)))
         assert torch.equal(network(x, sigma), network(x, 2 * sigma)) == (kind is MLP)  # which knows no sigma
-
-
-@given(points(dtypes=st.just(torch.float64)), st.data(), SEEDS)
-def test_an_energys_score_is_minus_its_gradient(x, data, seed):
-    sigma = data.draw(sigmas_of(x))
-    network = EnergyMLP(x.shape[1], 8, 2, generator=seeded(seed)).double()
-    x = x.requires_grad_()
-    (gradient,) = torch.autograd.grad(network.energy(x, sigma).sum(), x)
-    assert_near(network(x, sigma), -gradient)
-    assert torch.equal(network.log_prob(x, sigma), -network.energy(x, sigma))
 
 
 @given(batches(), st.floats(-3, 3), st.floats(0.1, 5), st.data())

@@ -8,10 +8,10 @@ import re
 import pytest
 import torch
 
+from balance import annealed_variances
 from sbgm import GaussianMixture, annealed_langevin, final, geometric_sigmas, paper_mixture, randn_like
 from sbgm.measure import moments
 from sbgm.samplers import State, langevin_step
-from sbgm.theory import annealed_variance
 from seeds import seeded
 
 CODE_LADDER = geometric_sigmas(20, 1, 10)  # the authors' code
@@ -72,7 +72,7 @@ def test_it_is_algorithm_1_on_the_same_noise():
 )
 def test_the_variance_after_each_level_follows_the_recursion(ladder, step_size, n_steps, variance, start):
     """Within 5 standard errors, √(2/40,000) = .7 % each; the law stays Gaussian, kurtosis 3 ± 5 √(24/40,000)."""
-    predicted = annealed_variance(ladder, step_size=step_size, n_steps=n_steps, variance=variance, start=start)
+    predicted = annealed_variances(ladder.tolist(), step_size, n_steps, variance, start)
     starts = math.sqrt(start) * torch.randn(40_000, 1, generator=seeded())
     options = {"step_size": step_size, "n_steps": n_steps, "generator": seeded(1)}
     ends = [s.x for s in annealed_langevin(gaussian(variance).score, starts, ladder, **options) if s.step == n_steps]

@@ -11,7 +11,7 @@ import torch
 from balance import CLOSE_MODES, acceptance, check_detailed_balance, check_gaussian, one_step
 from sbgm import SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
 from sbgm.measure import estimate
-from sbgm.samplers import annealed_langevin, denoise, hamiltonian, metropolis_test
+from sbgm.samplers import annealed_langevin, denoise, metropolis_test
 from sbgm.theory import langevin_variance
 from seeds import seeded
 
@@ -122,11 +122,9 @@ TESTED = {"log_prob": CLOSE_MODES.log_prob}
 BALANCED = {
     "Langevin": one_step(metropolis_langevin, step_size=1.5, **TESTED),
     "along a field that is no score": one_step(metropolis_langevin, rotated, step_size=1.0, **TESTED),
-    "Hamiltonian": one_step(hamiltonian, step_size=1.2, n_leapfrog=3, **TESTED),
 }
 UNBALANCED = {
     "Langevin": one_step(langevin, step_size=1.5),
-    "Hamiltonian": one_step(hamiltonian, step_size=1.2, n_leapfrog=3),
     "without the proposal's density": without_the_proposals_density,
 }
 
@@ -208,8 +206,6 @@ STEPS = {"step_size": 0.1, "n_steps": 5}
 STOPPED = {
     "metropolis": functools.partial(metropolis_langevin, log_prob=normal_log_prob, **STEPS),
     "metropolis, flat": functools.partial(metropolis_langevin, log_prob=flat_log_prob, **STEPS),
-    "hamiltonian": functools.partial(hamiltonian, n_leapfrog=3, **STEPS),
-    "adjusted": functools.partial(hamiltonian, log_prob=normal_log_prob, n_leapfrog=3, **STEPS),
     "langevin": functools.partial(langevin, **STEPS),
     "annealed": functools.partial(annealed_langevin, sigmas=[1.0, 0.5], denoise_last=True, **STEPS),
 }

@@ -39,7 +39,6 @@ from .judging import Reference as Reference
 from .judging import some_images as some_images
 from .scores import component_stds as component_stds
 from .scores import distance_to_modes as distance_to_modes
-from .scores import fisher_divergence as fisher_divergence
 from .scores import level_losses as level_losses
 from .scores import mode_weights as mode_weights
 from .scores import relative_squared_error as relative_squared_error

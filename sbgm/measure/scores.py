@@ -14,11 +14,9 @@ from sbgm.guard import (
     Generator,
     Ladder,
     Score,
-    Sigma,
     as_list,
     checked,
     require_batch,
-    require_sigma,
     score_at,
     unchecked,
     widened,
@@ -92,23 +90,6 @@ def relative_squared_error(estimated: Finite, exact: Finite) -> float:
     require_alike(estimated, exact, "estimated", "exact")
     exact = widened(exact)
     return float((widened(estimated) - exact).square().sum() / exact.square().sum())
-
-
-@checked
-@torch.no_grad()
-def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) -> Estimate:
-    """½E‖s(x, σ) − s*(x, σ)‖² over the points x, with its standard error (the objective that Eq. 1 stands for).
-
-    Args:
-        score: the model.
-        exact: the exact score, such as `GaussianMixture.score`.
-        x: (B, *shape) samples of the distribution that the mean is over.
-        sigma: passed on to both.
-    """
-    require_sigma(sigma, x)
-    s = score_at(score, x, sigma)
-    s_exact = score_at(exact, x, sigma, "exact")
-    return estimate(0.5 * (widened(s) - widened(s_exact)).flatten(1).square().sum(dim=1))
 
 
 # --- level by level --------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import torch
 
 import sbgm_course as checks
 from answers import normal
-from sbgm.theory import annealed_variance
+from balance import annealed_variances
 from sbgm_course import exercise
 from sbgm_course.calls import MixtureField
 from sbgm_course.chapter_04 import Drawn, drawn, train_score
@@ -88,7 +88,7 @@ def test_the_law_of_algorithm_1_is_that_of_theory():
     variance = 0.7
     score, x = chains(math.sqrt(variance))
     law = law_of(checks.annealed_langevin.right, [score, x, torch.tensor(sigmas), epsilon, n_steps])
-    expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=variance, start=0.0)[-1]
+    expected = annealed_variances(sigmas, epsilon, n_steps, variance, start=0.0)[-1]
     assert float(law.std) ** 2 == pytest.approx(expected, rel=1e-6)
     assert law.kurtosis == pytest.approx(3.0)
 

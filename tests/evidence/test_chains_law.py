@@ -7,16 +7,28 @@ import pytest
 import torch
 from scipy.integrate import solve_bvp
 
-from balance import acceptance
+from balance import acceptance, annealed_variances
 from laws import (
     SwitchCounter,
+    annealed_variance,
     annealed_weight,
     basin_weight,
     metropolis_acceptance,
     steps_between_switches,
     transition,
 )
-from sbgm import GaussianMixture, plots
+from sbgm import GaussianMixture, geometric_sigmas, plots
+
+# --- the variance of Algorithm 1's chains -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("step_size", "n_steps", "variance", "start"), [(0.1, 100, 1.0, 0.0), (0.05, 3, 0.0, 400.0)])
+def test_the_variance_step_by_step_is_the_sum_of_a_geometric_series(step_size, n_steps, variance, start):
+    ladder = geometric_sigmas(20.0, 1.0, 10).tolist()
+    expected = annealed_variances(ladder, step_size, n_steps, variance, start)
+    ends = annealed_variance(ladder, step_size=step_size, n_steps=n_steps, variance=variance, start=start)
+    assert ends == pytest.approx(expected)
+
 
 # --- an acceptance, a share and a time --------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from curve import (
     samplers_within,
     variance_ratio,
 )
+from laws import annealed_variance
 from sbgm import geometric_sigmas
 from sbgm.images import weights
 from sbgm.images.devices import autocast
@@ -37,7 +38,6 @@ from sbgm.measure.judging import some_images
 from sbgm.networks import guided
 from sbgm.noise import derived_generator
 from sbgm.samplers import consistent_step_bounds, final
-from sbgm.theory import annealed_variance
 
 DIGITS = some_images("mnist_small", "train", 500)
 CURVES = sorted(path.stem for path in ledger.results_folder().glob(f"{curve.CURVE}*.json"))

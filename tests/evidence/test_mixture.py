@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from recipes import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture
-from sbgm import ConditionalMLP, geometric_sigmas, paper_mixture
+from recipes import SHIPPED, MixtureTraining, fisher_divergence, level_errors, load_shipped, train_mixture
+from sbgm import ConditionalMLP, GaussianMixture, geometric_sigmas, paper_mixture
 from sbgm.files import load_tensors, read_facts
 from sbgm.images.weights import weights_file, weights_folder
 from seeds import seeded
@@ -27,6 +27,16 @@ def test_level_errors_are_zero_for_the_exact_score_and_one_for_none():
     assert torch.equal(level_errors(mixture.score, mixture, sigmas, n=100, generator=seeded()), torch.zeros(4))
     nothing = level_errors(lambda x, sigma: 0 * x, mixture, sigmas, n=100, generator=seeded())
     assert torch.equal(nothing, torch.ones(4))
+
+
+def test_fisher_divergence_of_two_gaussians():
+    """½E‖−x + x/v‖² = ½ D (1 − 1/v)² v for x ~ N(0, vI)."""
+    wide = GaussianMixture([1.0], [[0.0, 0.0, 0.0]], 2.0)
+    x = wide.sample(50_000, generator=seeded())
+    divergence = fisher_divergence(lambda x, sigma: -x, wide.score, x)
+    exact = 0.5 * 3 * (1 - 1 / 4) ** 2 * 4
+    assert divergence.value == pytest.approx(exact, abs=4 * divergence.se)
+    assert 0 < divergence.se < 0.02
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------

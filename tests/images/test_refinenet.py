@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from authors_network import AuthorsNetwork
-from sbgm import MLP, ConditionalMLP, DigitNetwork, EnergyMLP, ImageMLP, ResNet, geometric_sigmas
+from sbgm import MLP, ConditionalMLP, DigitNetwork, ImageMLP, ResNet, geometric_sigmas
 from sbgm.images.refinenet import RefineNet, rescaled
 from seeds import seeded
 
@@ -21,7 +21,6 @@ SIGMAS = geometric_sigmas(1.0, 0.01, 10)
         lambda **options: DigitNetwork(SIGMAS, width=8, **options),
         MLP,
         ConditionalMLP,
-        EnergyMLP,
     ],
 )
 def test_initial_weights_are_those_that_torchs_layers_draw_from_the_global_generator_of_the_same_seed(build):

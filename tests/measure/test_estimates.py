@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, measure, paper_mixture
+from sbgm import measure
 from sbgm.measure import class_shares, class_test, confident_share, share
 from seeds import seeded
 
@@ -51,24 +51,6 @@ def test_relative_squared_error():
     exact = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
     estimated = torch.tensor([[3.0, 4.0], [1.0, 2.0]])
     assert measure.relative_squared_error(estimated, exact) == pytest.approx(0.2)
-
-
-def test_fisher_divergence_of_two_gaussians():
-    """½E‖−x + x/v‖² = ½ D (1 − 1/v)² v for x ~ N(0, vI)."""
-    wide = GaussianMixture([1.0], [[0.0, 0.0, 0.0]], 2.0)
-    x = wide.sample(50_000, generator=seeded())
-    divergence = measure.fisher_divergence(lambda x, sigma: -x, wide.score, x)
-    exact = 0.5 * 3 * (1 - 1 / 4) ** 2 * 4
-    assert divergence.value == pytest.approx(exact, abs=4 * divergence.se)
-    assert 0 < divergence.se < 0.02
-
-
-@pytest.mark.parametrize("name", ["score", "exact"])
-def test_scores_that_would_only_broadcast_are_refused(name):
-    right = paper_mixture().score
-    scores = {"score": right, "exact": right, name: lambda x, sigma: torch.ones(9, 1)}
-    with pytest.raises(ValueError, match=rf"{name} must return x's shape, \(9, 2\), got "):
-        measure.fisher_divergence(**scores, x=torch.eye(9, 2))
 
 
 # --- modes -----------------------------------------------------------------------------------------------------------

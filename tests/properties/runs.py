@@ -47,11 +47,6 @@ def metropolis(score, x, sigmas, generator):
     return sbgm.metropolis_langevin(score, x, log_prob=log_prob(score), **options)
 
 
-def hamiltonian(score, x, sigmas, generator):
-    options = {"step_size": 0.3 * sigmas[-1], "n_leapfrog": 2, "n_steps": 2, "sigma": sigmas[-1]}
-    return sbgm.hamiltonian(score, x, generator=generator, **options)
-
-
 def inpaint(score, x, sigmas, generator):
     mask = torch.arange(x[0].numel(), device=x.device).reshape(x.shape[1:]) % 2 == 0
     options = {"image": x, "mask": mask, "step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
@@ -62,12 +57,11 @@ def by_name(name: str) -> Run:
     return lambda score, x, sigmas, generator: named(name, sigmas)(score, x, generator)
 
 
-AT_ONE_LEVEL: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis, "hamiltonian": hamiltonian}
+AT_ONE_LEVEL: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis}
 RUNS = AT_ONE_LEVEL | {"inpaint": inpaint} | {name: by_name(name) for name in SAMPLERS}
 OF_LIBRARY = {  # the function of `sbgm.samplers` that a run is of
     "langevin": "langevin",
     "metropolis": "metropolis_langevin",
-    "hamiltonian": "hamiltonian",
     "inpaint": "inpaint",
     "annealed": "annealed_langevin",
     "consistent": "consistent_annealed",
