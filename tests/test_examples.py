@@ -22,7 +22,7 @@ from seeds import seeded
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PAGE = EXAMPLES / "ncsn_on_one_page.py"
 OWN = EXAMPLES / "own_network.py"
-NAMES = ("denoising_against_sliced", "moons", "ncsn_on_one_page")
+NAMES = ("denoising_against_sliced", "ncsn_on_one_page")
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
