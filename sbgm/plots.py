@@ -336,8 +336,6 @@ def moving_picture(
     *,
     colours: Count = 40,
     milliseconds: Count = 200,
-    first: Count = 700,
-    last: Count = 2000,
     dpi: Count = 72,
 ) -> MovingPicture:
     """Make figures of one size the frames of a moving picture, drawing and closing them one after the other.
@@ -347,7 +345,7 @@ def moving_picture(
     Args:
         figures: one a frame; a generator serves, so that only one is in memory.
         colours: in the palette, at most 256; the same for all frames.
-        milliseconds, first, last: how long a frame is seen, the first, and the last.
+        milliseconds: how long a frame is seen, except the first (0.7 s) and the last (2 s).
         dpi: pixels an inch.
 
     Raises:
@@ -374,8 +372,8 @@ def moving_picture(
     column = column.quantize(colours, kmeans=2, dither=Image.Dither.NONE)
     frames = [column.crop((0, i * height, width, (i + 1) * height)) for i in range(len(drawn))]
     durations = [milliseconds] * len(frames)
-    durations[0] = first
-    durations[-1] = last
+    durations[0] = 700
+    durations[-1] = 2_000
     return MovingPicture(frames, durations)
 
 

@@ -1,5 +1,4 @@
 from .base import FigureExplorer as FigureExplorer
-from .base import LiveRun as LiveRun
 from .base import LiveTraining as LiveTraining
 from .images import Trajectory as Trajectory
 from .images import image_annealing_explorer as image_annealing_explorer

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import html
 import io
+import math
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -227,36 +228,77 @@ def with_number(slider: ipywidgets.SelectionSlider) -> ipywidgets.HBox:
 
 
 class LiveTraining(FigureExplorer):
-    """A figure that a training loop redraws: display it once, then call `show` every few steps.
+    """A figure of losses and of a sheet of images, for a training to redraw: display it, then call `show` now and then.
 
     Args:
-        n_steps: length of the training, the end of the loss axis.
-        ceiling: the end of the loss axis, which begins at 0.
-        n_columns: images in a row of the sheet.
+        n_steps: length of the training, the end of the axis of steps.
+        limits: the ends of the axis of losses, logarithmic where the lower end is above 0.
+        sheet: rows and columns of the sheet.
+        names: of the losses that are drawn, such as one a level; in the legend unless they are empty.
+        n_mean: how many measurements the mean of all losses is taken over.
+        beside: other curves, which stay: their steps and losses, by name; two at most.
+
+    Attributes:
+        step: the last one that was drawn, 0 before the first.
     """
 
-    def __init__(self, n_steps: int, ceiling: float, *, n_columns: int = 8) -> None:
+    def __init__(
+        self,
+        n_steps: int,
+        limits: tuple[float, float],
+        sheet: tuple[int, int],
+        *,
+        names: Sequence[str] = ("each step",),
+        n_mean: int = 100,
+        beside: Mapping[str, tuple[Any, Any]] | None = None,
+    ) -> None:
         self.step = 0
+        self._n_steps = n_steps
+        self._n_mean = n_mean
+        self._began: tuple[int, float] | None = None  # the first step that is drawn, and when
         self._text = "no step yet"
-        figure, (left, right) = panels(8.4, 3.2, 1, 1)
-        (self._losses,) = left.plot([], [], color="#9db1d6", lw=0.5, label="each iteration", animated=True)
-        (self._mean,) = left.plot([], [], color=BLUE, lw=1.5, label="mean of 100", animated=True)
-        left.set(xlim=(0, n_steps), ylim=(0, ceiling), xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
-        left.legend(loc="upper right")
-        blank = torch.ones(n_columns**2, 1, 8, 8)
-        self._show_images = moving_images([right], ["samples of the network as it is"], blank, n_columns)
-        super().__init__(figure, lambda: self._text, {}, alt="The loss of a training under way, and samples")
+        figure, (left, right) = panels(8.4, 3.4, 1, 1.05)
+        colours = colormaps["viridis"](np.linspace(0, 0.9, len(names)))
+        self._losses = [
+            left.plot([], [], color=colour, lw=1, alpha=0.7, label=name, animated=True)[0]
+            for name, colour in zip(names, colours, strict=True)
+        ]
+        (self._mean,) = left.plot([], [], "k", lw=2, label="mean", animated=True)
+        for (name, curve), colour in zip((beside or {}).items(), ("0.7", ORANGE), strict=False):
+            left.plot(*curve, "--", color=colour, lw=1.5, label=name)
+        scale = "log" if limits[0] > 0 else "linear"
+        left.set(xlim=(0, n_steps), ylim=limits, yscale=scale, xlabel="step", title="loss")
+        left.legend(fontsize=8)
+        blank = torch.ones(math.prod(sheet), 1, 8, 8)
+        self._show_images = moving_images([right], ["samples of the network as it is"], blank, sheet[1])
+        super().__init__(figure, lambda: self._text, {}, alt="The losses of a training under way, and samples")
 
-    def show(self, losses: Sequence[float], images: Tensor) -> None:
-        """Draw the losses so far and a sheet of images, (N, C, H, W) in [0, 1]."""
-        values = torch.tensor(losses)
-        self.step = len(values)
-        n_mean = min(100, self.step)
-        mean = values.double().unfold(0, n_mean, 1).mean(dim=1)
-        self._losses.set_data(range(1, self.step + 1), values)
-        self._mean.set_data(range(n_mean, self.step + 1), mean)
-        self._show_images(images)
-        self._text = f"iteration {self.step}: loss {float(mean[-1]):.1f}"
+    def show(self, losses: Any, images: Tensor | None, steps: Sequence[int] | None = None) -> None:
+        """Draw the losses so far, and a sheet where there is a new one.
+
+        Args:
+            losses: (n,), or (n, number of names).
+            images: (N, C, H, W) in [0, 1].
+            steps: (n,) at which the losses were measured; None for every step.
+        """
+        values = torch.as_tensor(losses, dtype=torch.float64).reshape(len(losses), -1)
+        at = range(1, len(values) + 1) if steps is None else steps
+        for line, curve in zip(self._losses, values.T.numpy(), strict=True):
+            line.set_data(at, curve)
+        n_mean = min(self._n_mean, len(values))
+        mean = values.mean(dim=1).unfold(0, n_mean, 1).mean(dim=1)
+        self._mean.set_data(at[n_mean - 1 :], mean.numpy())
+        if images is not None:
+            self._show_images(images)
+        self.step = at[-1]
+        self._text = f"step {self.step:,} of {self._n_steps:,}: loss {float(mean[-1]):.1f}"
+        if self._began is None:
+            self._began = self.step, time.monotonic()
+        else:
+            first_step, begin = self._began
+            rate = (self.step - first_step) / (time.monotonic() - begin)
+            minutes = (self._n_steps - self.step) / rate / 60
+            self._text += f", {rate:.2g} steps a second, {minutes:.1f} minutes left"
         self.redraw()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
@@ -264,72 +306,3 @@ class LiveTraining(FigureExplorer):
         if self.step == 0:
             del bundle["image/png"]  # nothing to keep yet: a stored page shows the figure displayed at the end
         return bundle
-
-
-class LiveRun(FigureExplorer):
-    """A figure of a run's held-out loss by level, and of its sheet: display it, and pass `live.watch` to `train`.
-
-    Args:
-        n_steps: of the training.
-        sigmas: the run's ladder, σ_1 first.
-        zero: the loss of a score of zero, D/2, the same at every level.
-        shape: (C, H, W) of its images.
-        rows: of the log of a run that goes on, each with its "step" and its losses "level_1" … "level_L".
-        recorded: steps and mean losses of another run, drawn beside it.
-    """
-
-    def __init__(
-        self,
-        n_steps: int,
-        sigmas: Tensor,
-        zero: float,
-        shape: Sequence[int],
-        rows: Sequence[Mapping[str, float]] = (),
-        recorded: tuple[Tensor, Tensor] | None = None,
-    ) -> None:
-        self.rows = [dict(row) for row in rows if "level_1" in row]
-        self._n_steps = n_steps
-        self._began: tuple[int, float] | None = None  # the first step that is watched, and when
-        self._text = "no measurement yet"
-        figure, (left, right) = panels(8.4, 3.4, 1, 1.05)
-        colours = colormaps["viridis"](np.linspace(0, 0.9, len(sigmas)))
-        self._levels = [left.plot([], [], color=colour, lw=1, animated=True)[0] for colour in colours]
-        for i in (0, -1):
-            self._levels[i].set_label(f"σ = {float(sigmas[i]):.2g}")
-        (self._mean,) = left.plot([], [], "k", lw=2, label="mean of the levels", animated=True)
-        if recorded is not None:
-            left.plot(*recorded, "--", color=ORANGE, lw=1.5, label="mean, recorded")
-        left.axhline(zero, color="0.7", lw=1)
-        left.set(xlim=(0, n_steps), ylim=(zero / 60, 2 * zero), yscale="log", xlabel="step", title="held-out loss")
-        left.legend(loc="lower left", fontsize=8)
-        blank = torch.ones(8, *shape)
-        self._show_images = moving_images([right], ["samples from the same noise"], blank, 4)
-        super().__init__(figure, self._redrawn, {}, alt="The held-out loss of a run by level, and samples")
-
-    def watch(self, step: int, row: Mapping[str, float], sheet: Tensor | None) -> None:
-        """Draw a measurement: as `train` calls it."""
-        self.rows.append(dict(row))
-        if sheet is not None:
-            self._show_images(sheet)
-        self._text = f"step {step:,} of {self._n_steps:,}"
-        if self._began is None:
-            self._began = step, time.monotonic()
-        else:
-            first_step, begin = self._began
-            rate = (step - first_step) / (time.monotonic() - begin)
-            minutes = (self._n_steps - step) / rate / 60
-            self._text += f", {rate:.2g} steps a second, {minutes:.1f} minutes left"
-        self.redraw()
-
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        bundle: Any = super()._repr_mimebundle_(**options)
-        if not self.rows:
-            del bundle["image/png"]  # nothing to keep yet
-        return bundle
-
-    def _redrawn(self) -> str:
-        steps = [row["step"] for row in self.rows]
-        for i, line in enumerate(self._levels, start=1):
-            line.set_data(steps, [row[f"level_{i}"] for row in self.rows])
-        self._mean.set_data(steps, [row["held_out"] for row in self.rows])
-        return self._text

@@ -30,7 +30,7 @@ WRITTEN = {name: checks.exercises()[name].right for name in ("ncsn_loss", "look_
 class Silent:
     """In place of the figure that is redrawn; the last one is kept."""
 
-    def __init__(self, n_steps, ceiling, *, n_columns):
+    def __init__(self, n_steps, limits, sheet):
         self.shown = []
         Silent.last = self
 

@@ -17,7 +17,7 @@ import sbgm_course as checks
 from moving import pixels
 from sbgm import paper_mixture, plots, samplers, widgets
 from sbgm.images.data import load_images
-from sbgm.widgets import FigureExplorer, LiveRun, LiveTraining
+from sbgm.widgets import FigureExplorer, LiveTraining
 from seeds import seeded
 
 DIGITS = load_images("digits", "test")[:5]
@@ -184,25 +184,24 @@ def test_an_error_of_ours_reaches_the_caller():
 
 
 def test_picture_curves_and_readout_follow_the_training():
-    live = LiveTraining(400, ceiling=100)
+    live = LiveTraining(400, (0, 100), (8, 8))
     assert live.readout.value == "no step yet"
     pictures = [pixels(live)]
-    for n, image in ((150, DIGITS), (7, 1 - DIGITS)):
+    for n, image in ((150, DIGITS), (151, 1 - DIGITS)):
         losses = [20 + math.sin(i) for i in range(n)]
         live.show(losses, image)
         pictures.append(pixels(live))
         each, mean = live.figure.axes[0].lines
-        n_mean = min(n, 100)
         np.testing.assert_allclose(each.get_data(), [range(1, n + 1), losses], rtol=1e-6)
-        means = np.convolve(losses, np.ones(n_mean) / n_mean, "valid")
-        np.testing.assert_allclose(mean.get_data(), [range(n_mean, n + 1), means], rtol=1e-5)
-        assert live.readout.value == f"iteration {n}: loss {means[-1]:.1f}"
+        means = np.convolve(losses, np.ones(100) / 100, "valid")
+        np.testing.assert_allclose(mean.get_data(), [range(100, n + 1), means], rtol=1e-5)
+        assert live.readout.value.startswith(f"step {n} of 400: loss {means[-1]:.1f}")
     for a, b in itertools.pairwise(pictures):
         assert (a != b).mean() > 0.02
 
 
 def test_a_page_keeps_no_empty_picture_and_the_finished_one():
-    live = LiveTraining(10, ceiling=100)
+    live = LiveTraining(10, (0, 100), (8, 8))
     assert live._repr_mimebundle_().keys() & {"text/plain", "image/png"} == {"text/plain"}
     live.show([5.0, 4.0], DIGITS)
     bundle = live._repr_mimebundle_()
@@ -210,19 +209,20 @@ def test_a_page_keeps_no_empty_picture_and_the_finished_one():
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
 
 
-def test_a_run_is_drawn_as_it_goes_beside_what_it_had_made(monkeypatch):
+def test_levels_are_drawn_with_their_mean_beside_another_run_and_the_time_is_told(monkeypatch):
     seconds = iter([0.0, 10.0])
     monkeypatch.setattr("time.monotonic", lambda: next(seconds))
-    before = [{"step": 1, "loss": 40.0}, {"step": 1, "held_out": 35.0, "level_1": 40.0, "level_2": 30.0}]
-    recorded = torch.tensor([1, 100]), torch.tensor([32.0, 16.0])
-    live = LiveRun(100, torch.tensor([1.0, 0.1]), 32.0, (1, 8, 8), before, recorded)
+    options = {"names": ["σ = 1", "σ = 0.1"], "n_mean": 1, "beside": {"recorded": ([1, 100], [32.0, 16.0])}}
+    live = LiveTraining(100, (0.5, 64), (2, 4), **options)
     pictures = [pixels(live)]
-    for step, sheet in ((20, DIGITS[:8]), (40, None)):
-        live.watch(step, {"step": step, "held_out": 24.0, "level_1": 18.0, "level_2": 30.0}, sheet)
+    for n, sheet in ((2, DIGITS[:8]), (3, None)):
+        live.show([[40.0, 30.0], [18.0, 30.0], [16.0, 28.0]][:n], sheet, steps=[1, 20, 40][:n])
         pictures.append(pixels(live))
-    large, small, mean, *_ = live.figure.axes[0].lines
-    np.testing.assert_allclose(large.get_data(), [[1, 20, 40], [40, 18, 18]])
-    np.testing.assert_allclose(small.get_data(), [[1, 20, 40], [30, 30, 30]])
-    np.testing.assert_allclose(mean.get_data(), [[1, 20, 40], [35, 24, 24]])
-    assert live.readout.value == "step 40 of 100, 2 steps a second, 0.5 minutes left"  # 20 steps in 10 s, 60 to go
+    large, small, mean, recorded = live.figure.axes[0].lines
+    np.testing.assert_allclose(large.get_data(), [[1, 20, 40], [40, 18, 16]])
+    np.testing.assert_allclose(small.get_data(), [[1, 20, 40], [30, 30, 28]])
+    np.testing.assert_allclose(mean.get_data(), [[1, 20, 40], [35, 24, 22]])
+    np.testing.assert_allclose(recorded.get_data(), [[1, 100], [32, 16]])
+    # 20 steps in 10 s, 60 to go
+    assert live.readout.value == "step 40 of 100: loss 22.0, 2 steps a second, 0.5 minutes left"
     assert (pictures[0] != pictures[1]).mean() > 0.02
