@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 EXTENT = 8.0  # the paper draws [−8, 8]²
-REFUSED_AS = "_refused_as"  # an attribute of a function that a check has tried: what it was refused as; "" if right
+REFUSED_AS = "_refused_as"  # an attribute of a function that a check has tried: what it was refused as
 
 
 def grid(n: int, extent: float = EXTENT) -> Tensor:
@@ -387,10 +387,6 @@ def _drawn(figure: Figure, dpi: int) -> Image.Image:
 
 
 # --- refused functions ------------------------------------------------------------------------------------------------
-
-
-class NotDrawnError(Exception):
-    """An explorer can't draw what its sliders ask for; the message is the sentence that it shows instead."""
 
 
 def refused(*functions: object) -> str:

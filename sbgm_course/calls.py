@@ -29,7 +29,13 @@ _KINDS_OF_NUMBER = frozenset(
 
 
 class WrongAnswer(AssertionError):
-    """A student's answer is wrong; the message names the mistake, or says how far off the answer is."""
+    """A student's answer is wrong; the message names the mistake, or says how far off the answer is.
+
+    Attributes:
+        is_usable: whether the cells below can run with the function: its numbers are wrong, and nothing else.
+    """
+
+    is_usable = False
 
     def _render_traceback_(self) -> list[str]:
         """Return the one line that Jupyter and IPython show instead of a traceback."""
@@ -266,16 +272,6 @@ def as_tensors(returned: object, arguments: Iterable[object]) -> tuple[Tensor, .
         plain = value.dtype in _KINDS_OF_NUMBER and value.layout == torch.strided
         refuse(not plain, f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
     return values
-
-
-def first_tensor(*arguments: Any, **named: Any) -> Tensor:
-    """The first tensor among the arguments: most answers are like it."""
-    return next(argument for argument in [*arguments, *named.values()] if isinstance(argument, Tensor))
-
-
-def one_number(*arguments: Any, **named: Any) -> Tensor:
-    """What an answer that is one number is like."""
-    return torch.zeros(())
 
 
 def of_form(values: Sequence[Tensor], like: Tensor, *, free: bool) -> Tensor:

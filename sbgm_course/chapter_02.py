@@ -2,7 +2,6 @@
 
 import torch
 
-from sbgm_course.calls import one_number
 from sbgm_course.exercise import exercise
 
 
@@ -16,7 +15,7 @@ def half_square(s):
     return 0.5 * s.flatten(1).square().sum(dim=1)
 
 
-@exercise("2.4", minutes=10, cases=_with_noise, like=one_number, gradients=True)
+@exercise("2.4", minutes=10, cases=_with_noise, gradients=True)
 def dsm_loss(score, x, sigma, z):
     """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
 
@@ -62,7 +61,7 @@ dsm_loss.mistakes = {
 }  # fmt: skip
 
 
-@exercise("2.2", minutes=15, cases=_with_noise, like=one_number, gradients=True)
+@exercise("2.2", minutes=15, cases=_with_noise, gradients=True)
 def sliced_loss(score, x, sigma, v):
     """`sliced_loss(score, x, sigma, v)`: sliced score matching (Eq. 3), E[vᵀ∇_x s(x, σ) v + ½‖s(x, σ)‖²].
 

@@ -19,7 +19,7 @@ def _ends(trial):
         yield low * trial.uniform(20, 200), low, n_levels
 
 
-@exercise("4.1", minutes=5, cases={"your ladder": _ends}, like=lambda a, b, n: torch.zeros(n), within=relative(2e-4))
+@exercise("4.1", minutes=5, cases={"your ladder": _ends}, within=relative(2e-4))
 def geometric_ladder(sigma_max, sigma_min, n_levels):
     """`geometric_ladder(sigma_max, sigma_min, n_levels)`: σ_1 > … > σ_L with one ratio between neighbours (§ 4.1).
 
@@ -287,7 +287,7 @@ def _judge_training(exercise, trial):
         refuse(sign.shown(samples), sentence.format(drawn=samples))
 
 
-@partial(Exercise, number="4.5", minutes=30, judge=_judge_training, like=None)
+@partial(Exercise, number="4.5", minutes=30, judge=_judge_training)
 def train_score(data, sigmas, generator, n_steps=500):
     """`train_score(data, sigmas, generator, n_steps)`: a network trained on data (N, 2), as a score that takes (x, σ).
 

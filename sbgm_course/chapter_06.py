@@ -3,7 +3,7 @@
 import torch
 
 from sbgm.guard import against
-from sbgm_course.calls import Asked, TanhField, one_number
+from sbgm_course.calls import Asked, TanhField
 from sbgm_course.chapter_02 import half_square
 from sbgm_course.exercise import exercise, in_both_precisions
 
@@ -15,7 +15,7 @@ def _on_ladders(trial):
         yield told, x, sigmas, torch.randperm(len(x), generator=trial.generator) % 4, z
 
 
-@exercise("6.1", minutes=15, cases=_on_ladders, like=one_number, gradients=True)
+@exercise("6.1", minutes=15, cases=_on_ladders, gradients=True)
 def ncsn_loss(score, x, sigmas, levels, z):
     """`ncsn_loss(score, x, sigmas, levels, z)`: the objective over a ladder (Eq. 5 and 6) with λ(σ) = σ².
 
@@ -205,7 +205,7 @@ def _labelled(trial):
             yield network, label, w, Asked(x, levels)
 
 
-@exercise("6.4", minutes=10, cases=_labelled, like=None)
+@exercise("6.4", minutes=10, cases=_labelled)
 def guided(network, label, w):
     """`guided(network, label, w)`: the score s(x, σ) + w (s(x, σ, c) − s(x, σ)), a function of x and σ.
 

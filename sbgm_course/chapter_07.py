@@ -149,7 +149,7 @@ def _queries(trial):
         yield queries, data
 
 
-@exercise("7.4", minutes=10, cases=_queries, like=lambda q, data: torch.full((len(q),), len(data) - 1))
+@exercise("7.4", minutes=10, cases=_queries)
 def nearest(queries, data):
     """`nearest(queries, data)`: for each query image the index of the training image nearest in pixel ℓ2.
 

@@ -4,7 +4,6 @@ import math
 
 import torch
 
-from sbgm_course.calls import one_number
 from sbgm_course.exercise import Sign, exercise, relative
 
 
@@ -18,7 +17,7 @@ def _probabilities(trial):
         yield [(p / p.sum(dim=1, keepdim=True)).to(dtype)]
 
 
-@exercise("9.1", minutes=10, cases=_probabilities, like=one_number, within=relative(2e-4))
+@exercise("9.1", minutes=10, cases=_probabilities, within=relative(2e-4))
 def inception_formula(probabilities):
     """`inception_formula(probabilities)`: the Inception Score, exp E KL(p(y | x) ‖ p(y)), of all images together.
 
@@ -88,7 +87,7 @@ def _gaussians(trial):
 
 
 # the roots of eigenvalues that should be 0 are those of their rounding errors
-@exercise("9.3", minutes=15, cases=_gaussians, like=one_number, within=relative(1e-3))
+@exercise("9.3", minutes=15, cases=_gaussians, within=relative(1e-3))
 def frechet(mean_a, cov_a, mean_b, cov_b):
     """`frechet(mean_a, cov_a, mean_b, cov_b)`: ‖m − m′‖² + tr(C + C′ − 2(CC′)^½), squared, of two Gaussians.
 
@@ -166,7 +165,7 @@ def _sets(trial):
     yield a, a  # for which the unbiased estimate is negative
 
 
-@exercise("9.4", minutes=10, cases=_sets, like=one_number)
+@exercise("9.4", minutes=10, cases=_sets)
 def squared_mmd(a, b):
     """`squared_mmd(a, b)`: the unbiased kernel distance of KID, with the kernel (a·b/F + 1)³.
 
@@ -240,7 +239,7 @@ def _points(trial):
             yield (1.3 * trial.randn(n, dim) + 0.8).to(dtype), trial.randn(m, dim).to(dtype), k
 
 
-@exercise("9.6", minutes=10, cases=_points, like=one_number)
+@exercise("9.6", minutes=10, cases=_points)
 def precision(samples, real, k):
     """`precision(samples, real, k)`: the share of samples in a ball of the real points, Kynkäänniemi et al. 2019.
 

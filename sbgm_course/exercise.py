@@ -23,6 +23,7 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
+from sbgm.plots import REFUSED_AS
 from sbgm_course.calls import (
     CUT_OFF,
     Argument,
@@ -35,21 +36,19 @@ from sbgm_course.calls import (
     TanhField,
     WrongAnswer,
     call,
-    first_tensor,
     of_form,
     prepared,
     refuse,
 )
-from sbgm_course.wrapped import wrapped
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-4}  # a σ that was rounded to single precision is no mistake
 ROUNDING = 1e-5  # noise with a smaller standard deviation counts as none: it is rounding
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
 FALSE_ALARM = 5e-8  # the chance that some pair of right samples, or of their numbers, counts as too alike
 
-GOES_ON = "(the cells below go on with your function, and with ours where it fails)"
+FARTHEST = 1e6  # no figure reaches as far, and what is computed with larger numbers soon holds infinity
+
 Case = Sequence[Argument]
-Like = Callable[..., Tensor]
 Cases = Callable[["Trial"], Iterable[Case]]
 Within = Callable[[Tensor, float], Tensor | float]
 Parts = Mapping[str, Tensor | EllipsisType]  # of a sample, as masks by a subject of sentences
@@ -382,12 +381,14 @@ class Trial:
     Attributes:
         generator: the source of the inputs.
         returned: the values that the student's function returned last.
+        is_usable: whether every answer so far had the right form, and numbers that the cells below can work with.
     """
 
     def __init__(self, function: Function, seed: int) -> None:
         self._function = function
         self.generator = torch.Generator().manual_seed(seed)
         self.returned: tuple[Tensor, ...] = ()
+        self.is_usable = True
 
     def randn(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
         """Standard normal numbers, the same for every dtype up to rounding."""
@@ -426,13 +427,17 @@ class Trial:
         reply = call(self._function, arguments)
         if not reply.attempted:
             raise _NotAttempted
+        was_usable = self.is_usable
+        self.is_usable = False
         self.returned = reply.values
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         problem = reply.problem
         if problem.startswith("your function raised RuntimeError") and "size" in problem:
             problem += f" (the tensors in its arguments have shapes {shapes}: does your function fit any size?)"
         refuse(problem, problem)
-        return of_form(reply.values, like, free=not shapes)
+        answer = of_form(reply.values, like, free=not shapes)
+        self.is_usable = was_usable and _within_reach(answer)
+        return answer
 
     def runs(self, like: Tensor, *arguments: Argument) -> Tensor:
         """Call a student's function that draws, with two generators after the arguments, for samples (2, *like.shape).
@@ -455,9 +460,15 @@ class Trial:
             WrongAnswer: the answer depends on nothing that could be learned.
         """
         reply = call(self._function, arguments, with_gradients=True)
+        self.is_usable = bool(reply.gradients) and all(map(_within_reach, reply.gradients))
         refuse(reply.problem, reply.problem)
         refuse(not reply.gradients, CUT_OFF)
         return reply.gradients
+
+
+def _within_reach(numbers: Tensor) -> bool:
+    """Whether no number is NaN, infinite or beyond FARTHEST."""
+    return bool((numbers.double().abs() <= FARTHEST).all())
 
 
 def in_both_precisions(cases: Iterable[Any]) -> Iterator[tuple[Any, torch.dtype]]:
@@ -498,15 +509,10 @@ class Exercise:
         right: a right answer.
         mistakes: wrong answers, each a function of the student's signature, or several, or a `Sign`, by the sentence
             that names the mistake.
-        like: a tensor of the shape and dtype of an answer, made of the arguments; None where an answer is a score.
         answer: the function that the exercise stood above last, or was called with; None before.
-        is_at_work: whether a student's function is being called, by the check or by a cell.
-        said: of the answer, below its exercise.
     """
 
-    def __init__(
-        self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None], like: Like | None
-    ) -> None:
+    def __init__(self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None]) -> None:
         functools.update_wrapper(self, right)
         self.name = right.__name__
         self.number = number
@@ -514,10 +520,7 @@ class Exercise:
         self.chapter = int(number.partition(".")[0])
         self.right = right
         self.mistakes: Mapping[str, Function | tuple[Function, ...] | Sign] = {}
-        self.like = like
         self.answer: Function | None = None
-        self.is_at_work = False
-        self.said: set[str] = set()
         self._judge = judge
 
     def __repr__(self) -> str:
@@ -531,8 +534,9 @@ class Exercise:
             seed: of the random inputs that it is tried on.
 
         Returns:
-            The function for the cells below: the student's, `wrapped`, or `right` for an untouched stub. (A class, or
-            another callable that is no function, stays as it is if it is right.) Without an answer, the decorator.
+            The function for the cells below: the student's own if it is right or only its numbers are wrong, or `right`
+            where it is an untouched stub, raises, has another form, changes its arguments, or returns NaN or a number
+            beyond FARTHEST. Without an answer, the decorator.
 
         Raises:
             TypeError: it is no function.
@@ -542,12 +546,16 @@ class Exercise:
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         self.answer = answer
-        self.said = set()
         try:
             verdict = self.try_answer(answer, seed=seed)
         except WrongAnswer as error:
-            print(*error._render_traceback_(), GOES_ON, file=sys.stderr)
-            return wrapped(answer, self, refused=True)
+            whose = "your function" if error.is_usable else "ours"
+            print(*error._render_traceback_(), f"(the cells below use {whose})", file=sys.stderr)
+            if not error.is_usable:
+                return self.right
+            with contextlib.suppress(AttributeError):  # a bound method can't bear a mark
+                setattr(answer, REFUSED_AS, self.name)
+            return answer
         called = getattr(answer, "__name__", self.name)
         # a helper, a lambda or the work of another decorator may have any name; nearly the right one is a slip
         if called != self.name and get_close_matches(called, [self.name], cutoff=0.8):
@@ -556,15 +564,9 @@ class Exercise:
             return answer
         if verdict.correct:
             print(verdict)
-            return wrapped(answer, self, refused=False) if inspect.isfunction(answer) else answer
+            return answer
         print(f"{verdict}; until you do, the cells below use ours")
         return self.right
-
-    def say(self, words: str) -> None:
-        """Print a line about the answer, once."""
-        if words not in self.said:
-            print(f"{self.name}: {' '.join(words.split())}", file=sys.stderr)
-        self.said.add(words)
 
     def mark(self, *, seed: int) -> None:
         """Judge, for a grade, the function that the exercise stood above last; return only if it is right.
@@ -580,7 +582,8 @@ class Exercise:
         """
         if self.answer is None:
             raise WrongAnswer(f"no function of yours stood under @checks.{self.name}")
-        refuse(self.answer is self.right, f"the function under @checks.{self.name} is the one that sbgm lends")
+        is_ours = inspect.unwrap(self.answer) is self.right  # also under another decorator
+        refuse(is_ours, f"the function under @checks.{self.name} is the one that sbgm lends")
         try:
             with contextlib.redirect_stderr(sys.stdout):
                 verdict = self.try_answer(self.answer, seed=seed)
@@ -597,7 +600,6 @@ class Exercise:
             WrongAnswer: it is not right; the message says in what.
         """
         trial = Trial(answer, seed)
-        self.is_at_work = True
         try:
             with named(answer):
                 self._judge(self, trial)
@@ -607,9 +609,9 @@ class Exercise:
             if isinstance(error, Exception) and not isinstance(error, WrongAnswer):
                 shapes = [f": it has shape {tuple(v.shape)} and dtype {v.dtype}" for v in trial.returned[:1]]
                 error = WrongAnswer("your answer can't be compared with a right one" + "".join(shapes))
+            elif isinstance(error, WrongAnswer):
+                error.is_usable = trial.is_usable
             raise error.with_traceback(None) from None
-        finally:
-            self.is_at_work = False
         return Verdict(self.name, correct=True)
 
 
@@ -618,7 +620,6 @@ def exercise(
     *,
     minutes: int,
     cases: Cases | dict[str, Cases],
-    like: Like | None = first_tensor,
     within: Within = of_the_largest,
     gradients: bool = False,
     draws: bool = False,
@@ -631,8 +632,6 @@ def exercise(
         minutes: that it should take.
         cases: the arguments to try, made of a trial's random numbers; several functions by the subject of the sentences
             that are said of them, such as "far from the data your answer".
-        like: makes a tensor of the answer's shape and dtype of the arguments; one of indices holds the largest. None
-            where the answer is a score.
         within: the deviation allowed.
         gradients: whether the answer's gradients are compared, too, in the cases in double precision.
         draws: whether the function draws; it then has a generator as its last argument, which is in no case, and is
@@ -655,7 +654,7 @@ def exercise(
         for case in to_differentiate:
             _judge_gradients(exercise, trial, case)
 
-    return lambda right: Exercise(right, number, minutes, judge, like)
+    return lambda right: Exercise(right, number, minutes, judge)
 
 
 def mistakes_in(exercise: Exercise, case: Case) -> Iterator[tuple[str, Function | Sign]]:

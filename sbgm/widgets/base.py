@@ -24,7 +24,6 @@ from torch import Tensor
 
 from sbgm import plots
 from sbgm.guard import require_finite, require_score
-from sbgm.plots import NotDrawnError
 
 BLUE = "#1f3b73"
 ORANGE = "#d95f02"
@@ -42,6 +41,10 @@ choose Run > Run All Above Selected Cell, then run this cell.";
 }
 .sbgm-explorer .sbgm-readout.widget-label { height: auto; white-space: normal; }
 </style>"""
+
+
+class NotDrawnError(Exception):
+    """An explorer can't draw what its sliders ask for; the message is the sentence that it shows instead."""
 
 
 def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

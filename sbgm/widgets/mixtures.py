@@ -21,10 +21,9 @@ from sbgm import plots, samplers
 from sbgm.measure import component_stds, distance_to_modes, mode_weights, moments, relative_squared_error
 from sbgm.mixtures import GaussianMixture, paper_mixture
 from sbgm.noise import geometric_sigmas
-from sbgm.plots import NotDrawnError
 from sbgm.samplers import annealed_langevin, final, level_to_level, metropolis_langevin
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
-from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, own, panels, selection
+from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, NotDrawnError, own, panels, selection
 
 PLANE = {"xlabel": "$x_1$", "ylabel": "$x_2$"}
 FAR = 1e6  # a chain that is farther out has diverged

@@ -1,5 +1,6 @@
 """What a mark says of the function that stood under a check."""
 
+import functools
 import sys
 
 import pytest
@@ -63,6 +64,18 @@ def test_an_untouched_stub_earns_nothing():
 def test_our_own_function_earns_nothing(find):
     check = make_doubled()
     check(find(check))
+    assert refusal(check) == "the function under @checks.doubled is the one that sbgm lends"
+
+
+def test_ours_that_a_check_below_has_lent_earns_nothing():
+    check = make_doubled()
+
+    @check
+    @functools.lru_cache
+    @check
+    def doubled(x):
+        raise ValueError("no")
+
     assert refusal(check) == "the function under @checks.doubled is the one that sbgm lends"
 
 
