@@ -11,6 +11,7 @@ from torch import Tensor
 from sbgm.guard import (
     Batch,
     Count,
+    Floats,
     Fraction,
     Generator,
     NonNegative,
@@ -111,11 +112,12 @@ class GaussianMixture:
         return log_joint.logsumexp(dim=0)  # far from every mode each density is rounded to 0, and its log to −∞
 
     @checked
-    def score(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
+    def score(self, x: Floats, sigma: Sigma = 0.0) -> Tensor:
         """The exact score ∇_x log q_σ(x) = Σ_k r_k(x) (μ_k − x)/(s_k² + σ²), with r_k the posterior of component k.
 
         Args:
-            x: (B, D) points.
+            x: (B, D) points. One that holds NaN or infinity has a score of NaN: a chain that diverges is for its
+                sampler to notice.
             sigma: noise level, a float or (B,).
 
         Returns:

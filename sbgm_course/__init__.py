@@ -1,8 +1,8 @@
 """Checks of the exercises: `@checks.dsm_loss` above a student's function says whether it is right, in one line.
 
-The line names the likely mistake of a wrong function; the cells below go on with it, and where it fails with a right
-one, as `sbgm_course.wrapped` has it. An untouched stub, which raises a bare NotImplementedError, is neither right nor
-wrong: the check says so, and lends a right function to the cells below.
+The line names the likely mistake of a wrong function, and says whether the cells below use that function or, where it
+can draw nothing, a right one. An untouched stub, which raises a bare NotImplementedError, is neither right nor wrong:
+the check says so, and lends a right function to the cells below.
 `sbgm.plots.refused` says so in the title of a figure that a wrong function draws.
 
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of

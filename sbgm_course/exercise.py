@@ -534,9 +534,9 @@ class Exercise:
             seed: of the random inputs that it is tried on.
 
         Returns:
-            The function for the cells below: the student's own if it is right or only its numbers are wrong, or `right`
-            where it is an untouched stub, raises, has another form, changes its arguments, or returns NaN or a number
-            beyond FARTHEST. Without an answer, the decorator.
+            The function for the cells below: the student's own if it is right or only its numbers are wrong, and else
+            `right`: for an untouched stub, for what raises, returns another form, NaN or a number beyond FARTHEST, and
+            for what changes its arguments or torch's global generator. Without an answer, the decorator.
 
         Raises:
             TypeError: it is no function.

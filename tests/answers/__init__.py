@@ -184,7 +184,7 @@ WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
 
 
 def breaking(right: Function) -> dict[str, Function]:
-    """Answers that leave the cells below them without numbers that could be drawn, made of a right answer."""
+    """Answers without numbers that could be drawn, made of a right answer."""
 
     def then(change: Callable[[torch.Tensor], object]) -> Function:
         def answer(*arguments):
@@ -201,12 +201,6 @@ def breaking(right: Function) -> dict[str, Function]:
         "diverges": then(lambda t: t * 10**9),
         "not finite": then(lambda t: t * math.nan if t.is_floating_point() else t - 10**9),
     }
-
-
-def wrong_answers(exercise: Exercise) -> dict[str, Function]:
-    """Answers that break, and the mistakes that the check names, by a few words."""
-    mistakes = {f"mistake {number}": mistake for number, (_, mistake) in enumerate(mistakes_of(exercise))}
-    return breaking(exercise.right) | mistakes
 
 
 # whose score is called without σ

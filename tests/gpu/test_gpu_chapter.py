@@ -56,7 +56,7 @@ def test_chapter_11_runs_on_a_gpu_with_our_functions_and_with_a_students(tmp_pat
         printed, failures = capsys.readouterr()
         verdict = "correct" if answers else "not attempted yet"
         assert all(f"{name}: {verdict}" in printed for name in PASTED)
-        assert "go on with ours" not in failures
+        assert "use ours" not in failures
         runs.append(names)
     ours, pasted = runs
     losses = [pandas.read_csv(names["OUT"] / "log.csv")["loss"].tolist() for names in runs]

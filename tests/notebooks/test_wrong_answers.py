@@ -1,9 +1,9 @@
-"""A wrong answer breaks nothing: whatever a student's function does, no cell below it ends in an error.
+"""A mistake that a check names breaks nothing: no cell below it ends in an error.
 
+(Below an answer that raises, or that is of another form or not finite, the cells use ours, as below an untouched stub.)
 In one kernel a chapter, the cells from an exercise down to the next are run with one answer after the other. `make
-test-all` tries one wrong answer an exercise, in turn one that raises, one of another shape, one that diverges, one that
-is not finite, and a mistake that the check names; `make test-slow` tries them all, with every mistake, and the folded
-solutions, of which nothing is said.
+test-all` tries one mistake an exercise; `make test-slow` tries them all, and the folded solutions, of which nothing is
+said.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell
 
 import notebooks as tool
 import sbgm_course as checks
-from answers import wrong_answers
+from answers import mistakes_of
 from notebooks import read, tags_of
 from release import FENCE
 
@@ -27,7 +27,7 @@ CHAPTERS = {int(path.stem[:2]): path for path in tool.NOTEBOOKS.glob("*.ipynb")}
 SET_UP = f"""
 import itertools, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from answers import wrong_answers
+from answers import mistakes_of
 import sbgm_course as checks
 from sbgm import plots
 
@@ -66,45 +66,56 @@ def parts_of(chapter: int) -> list[Part]:
     return parts
 
 
+SOLUTION = "the solution"
 Choose = Callable[[int, list[str]], list[str]]  # of the answers to an exercise, by the exercise's number in a chapter
 
 
-def one_in_turn(number: int, wrong: list[str]) -> list[str]:
-    return [wrong[number % 5]]
+def one_in_turn(number: int, answers: list[str]) -> list[str]:
+    mistakes = [answer for answer in answers if answer != SOLUTION]
+    return [mistakes[number % len(mistakes)]]
 
 
-def every_one(number: int, wrong: list[str]) -> list[str]:
-    return [*wrong, "the solution"]
+def every_one(number: int, answers: list[str]) -> list[str]:
+    return answers
+
+
+def answers_to(part: Part) -> dict[str, str]:
+    """The cells that answer an exercise, by what they answer."""
+    if not part.name:
+        return {}
+    name = f"checks.{part.name}"
+    mistakes = {
+        f"{number}. {sentence}": f"{part.name} = {name}(mistakes_of({name})[{number}][1])"
+        for number, (sentence, _) in enumerate(mistakes_of(checks.exercises()[part.name]))
+    }
+    return mistakes | {SOLUTION: part.solution}
 
 
 def cells_of(chapter: int, choose: Choose) -> Iterator[NotebookNode]:
     """The cells to run; each knows of the answer that it runs with."""
     yield new_code_cell(SET_UP, metadata={"answer": ""})
     for number, part in enumerate(parts_of(chapter), start=chapter):
-        for how in choose(number, [*wrong_answers(checks.exercises()[part.name])]) if part.name else [""]:
-            wrong = f"{part.name} = checks.{part.name}(wrong_answers(checks.{part.name})[{how!r}])"
-            answer = [wrong if how != "the solution" else part.solution] if part.name else []
-            for source in [*answer, *part.cells]:
+        answers = answers_to(part)
+        for how in choose(number, [*answers]) if answers else [""]:
+            for source in [answers.get(how, ""), *part.cells]:
                 yield new_code_cell(source, metadata={"answer": f"{part.name}: {how}"})
 
 
 def faults_below(chapter: int, choose: Choose, folder: Path) -> list[str]:
-    """Errors, and lines that are said of a solution or twice, each after the answer that led to it."""
+    """Errors, and lines that are said of a solution, each after the answer that led to it."""
     notebook = read(CHAPTERS[chapter])
     notebook.cells = [*cells_of(chapter, choose)]
     place = {"metadata": {"path": str(tool.NOTEBOOKS)}}
     client = NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=600, resources=place)
     client.execute(env=os.environ | {"SBGM_FRESH": str(folder)})
     faults = []
-    said = set()
     for cell in notebook.cells:
         for output in cell.outputs:
             if output.output_type == "error":
                 faults.append((cell.metadata.answer, cell.source[:60], f"{output.ename}: {output.evalue}"))
             for line in output.get("text", "").splitlines() if output.get("name") == "stderr" else []:
-                if cell.metadata.answer.endswith("the solution") or (cell.metadata.answer, line) in said:
+                if cell.metadata.answer.endswith(SOLUTION):
                     faults.append((cell.metadata.answer, cell.source[:60], line))
-                said.add((cell.metadata.answer, line))
     return faults
 
 
