@@ -43,7 +43,7 @@ SamplerName = Annotated[str, one_of(("annealed", "renewing"))]
 
 
 def entry_on(sigmas: Tensor, sampler: SamplerName) -> Entry:
-    """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 10's of 50 steps.
+    """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 11's of 50 steps.
 
     Args:
         sigmas: the network's ladder.
@@ -239,7 +239,7 @@ if __name__ == "__main__":
             "--sampler": {
                 "default": "annealed",
                 "choices": ("annealed", "renewing"),
-                "help": "Algorithm 1, or chapter 10's sampler with 50 evaluations (annealed)",
+                "help": "Algorithm 1, or chapter 11's sampler with 50 evaluations (annealed)",
             },
             "--weights": {
                 "default": "cifar10_ncsn",

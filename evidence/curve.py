@@ -1,4 +1,4 @@
-"""Chapter 10's curve: the distance of every sampler's samples by its number of network evaluations."""
+"""Chapter 11's curve: the distance of every sampler's samples by its number of network evaluations."""
 
 import dataclasses
 import functools

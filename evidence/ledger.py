@@ -807,7 +807,7 @@ def ledger_page(records: Mapping[str, Record]) -> str:
     others = [i for _, ids in decided for i in ids if not claims()[i].main]
     lines += ["", "## The other claims", "", *TABLE_HEAD, *(row(records[i]) for i in others), ""]
     listed = [f"- {undecided_line(i, records.get(i))}" for i in undecided]
-    lines += ["## Reported without bound, or waiting", "", *listed]
+    lines += ["## Reported, or waiting", "", *listed]
     return "\n".join([*lines, ""])
 
 

@@ -63,4 +63,4 @@ if __name__ == "__main__":
     sbgm.files.save_tensors(f"{folder}/growth.safetensors", growth)
     facts = {"n_steps": int(n_steps), "seed": int(seed)}
     sbgm.save_network(network, f"{folder}/own_network.safetensors", dtype=torch.float16, **facts)
-    print(f"{folder}/own_network.safetensors: copy it into the chapters' folder, and chapters 6 to 10 draw with it")
+    print(f"{folder}/own_network.safetensors: copy it beside the chapters, which draw with it from chapter 6 on")

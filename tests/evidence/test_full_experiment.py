@@ -1,4 +1,4 @@
-"""The recorded runs of chapter 11: what the folders of runs tell, as tensors."""
+"""The recorded runs of chapter 8: what the folders of runs tell, as tensors."""
 
 import pandas
 import pytest

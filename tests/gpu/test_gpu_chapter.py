@@ -1,4 +1,4 @@
-"""Chapter 11 at its scale for a GPU, made small, cell by cell on the simulated GPU."""
+"""Chapter 8 at its scale for a GPU, made small, cell by cell on the simulated GPU."""
 
 import re
 
@@ -33,7 +33,7 @@ def solution(name):
 def run(folder, monkeypatch, answers):
     """Run the chapter's cells with answers in place of the stubs, in a folder of its own; return the cells' names."""
     monkeypatch.setenv("SBGM_FRESH", str(folder))
-    sources = [cell.source for cell in read(CHAPTERS[11]).cells if cell.cell_type == "code"]
+    sources = [cell.source for cell in read(CHAPTERS[8]).cells if cell.cell_type == "code"]
     for before, after in CHANGES.items():
         assert sum(before in source for source in sources) == 1, before
         sources = [source.replace(before, after) for source in sources]

@@ -14,7 +14,7 @@ from sbgm.__main__ import main
 from seeds import seeded
 
 CHAPTER = tool.NOTEBOOKS / "07_image_generation.ipynb"
-EXPERIMENT = tool.NOTEBOOKS / "11_the_full_experiment.ipynb"
+EXPERIMENT = tool.NOTEBOOKS / "08_the_full_experiment.ipynb"
 
 
 def functions(*names):
