@@ -424,11 +424,11 @@ class Trial:
         Raises:
             WrongAnswer: it raised, returned anything else, or did what `calls.call` says is a problem.
         """
+        was_usable = self.is_usable
+        self.is_usable = False
         reply = call(self._function, arguments)
         if not reply.attempted:
             raise _NotAttempted
-        was_usable = self.is_usable
-        self.is_usable = False
         self.returned = reply.values
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         problem = reply.problem
@@ -460,7 +460,7 @@ class Trial:
             WrongAnswer: the answer depends on nothing that could be learned.
         """
         reply = call(self._function, arguments, with_gradients=True)
-        self.is_usable = bool(reply.gradients) and all(map(_within_reach, reply.gradients))
+        self.is_usable &= bool(reply.gradients) and all(map(_within_reach, reply.gradients))
         refuse(reply.problem, reply.problem)
         refuse(not reply.gradients, CUT_OFF)
         return reply.gradients
@@ -610,7 +610,7 @@ class Exercise:
                 shapes = [f": it has shape {tuple(v.shape)} and dtype {v.dtype}" for v in trial.returned[:1]]
                 error = WrongAnswer("your answer can't be compared with a right one" + "".join(shapes))
             elif isinstance(error, WrongAnswer):
-                error.is_usable = trial.is_usable
+                error.is_usable = trial.is_usable and str(error) != NOT_TOLD  # the chapters' networks must be told
             raise error.with_traceback(None) from None
         return Verdict(self.name, correct=True)
 
@@ -642,17 +642,27 @@ def exercise(
         cases = {"your samples" if draws else "your answer": cases}
 
     def judge(exercise: Exercise, trial: Trial) -> None:
+        to_try = ((subject, case) for subject, of_subject in cases.items() for case in of_subject(trial))
         to_differentiate = []
-        for subject, of_subject in cases.items():
-            for case in of_subject(trial):
+        try:
+            for subject, case in to_try:
                 if draws:
                     _judge_draws(exercise, trial, case, parts(*case) if parts else {subject: ...}, subject)
                 else:
                     _judge_numbers(exercise, trial, case, subject, within)
                 if gradients and _dtype(case) == torch.float64:
                     to_differentiate.append(case)
-        for case in to_differentiate:
-            _judge_gradients(exercise, trial, case)
+            for case in to_differentiate:
+                _judge_gradients(exercise, trial, case)
+        except WrongAnswer:
+            # its numbers are wrong; all cases tell whether they are numbers, in the right form
+            with contextlib.suppress(WrongAnswer, _NotAttempted):
+                for again in [case, *(untried for _, untried in to_try)]:
+                    arguments = [*again, Seed(0)] if draws else again
+                    trial.answer(_expected(exercise.right, arguments), *arguments)
+                    if gradients:
+                        trial.gradients(*again)
+            raise
 
     return lambda right: Exercise(right, number, minutes, judge)
 

@@ -278,8 +278,14 @@ def test_the_cells_below_use_ours_where_nothing_can_be_drawn_and_the_line_says_s
 
 @pytest.mark.parametrize("name", ["dsm_loss", "sliced_loss", "ncsn_loss"])
 @pytest.mark.parametrize("change", [torch.Tensor.detach, lambda loss: loss + (loss - loss.detach()).sqrt()])
-def test_the_cells_below_use_ours_where_a_loss_of_the_right_value_has_no_gradient_or_an_infinite_one(name, change):
-    assert EXERCISES[name](lambda *case: change(EXERCISES[name].right(*case))) is EXERCISES[name].right
+@pytest.mark.parametrize("factor", [1, 2])
+def test_the_cells_below_use_ours_where_a_loss_has_no_gradient_or_an_infinite_one(name, change, factor):
+    assert EXERCISES[name](lambda *case: change(factor * EXERCISES[name].right(*case))) is EXERCISES[name].right
+
+
+def test_the_cells_below_use_ours_where_another_case_has_another_shape(capsys):
+    assert checks.nearest(lambda queries, data: checks.nearest.right(data, queries)) is checks.nearest.right
+    assert capsys.readouterr().err.startswith("WrongAnswer: the minimum runs over the queries")
 
 
 def test_the_cells_below_use_ours_where_one_run_alone_holds_nan():
