@@ -125,7 +125,7 @@ def test_a_command_that_asks_an_index_for_this_project_is_seen(text, asks):
 
 
 def test_no_page_cell_or_message_asks_an_index_for_this_project():
-    folders = ("data", "docs", "examples", "notebooks", "sbgm", "sbgm_course", "tools")
+    folders = ("data", "docs", "evidence", "examples", "notebooks", "sbgm", "sbgm_course", "tools")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     texts = [path for path in [*ROOT.glob("*.md"), *paths] if path.suffix in (".ipynb", ".md", ".py", ".toml")]
     assert len(texts) > 100

@@ -12,6 +12,7 @@ from sbgm.guard import (
     Check,
     Count,
     Finite,
+    Fraction,
     Whole,
     checked,
     require_batch,
@@ -121,12 +122,13 @@ class Share(NamedTuple):
 
 
 @checked
-def share(count: Whole, n: Count) -> Share:
-    """The share count/n with Wilson's 95 % interval, which is honest near 0 and 1 too: independent samples, binomial.
+def share(count: Whole, n: Count, *, confidence: Fraction = 0.95) -> Share:
+    """The share count/n with Wilson's interval, which is honest near 0 and 1 too: independent samples, binomial.
 
     Args:
         count: samples that have the property, 0 … n.
         n: samples, at least one.
+        confidence: of the interval.
 
     Raises:
         ValueError: count is larger than n.
@@ -135,7 +137,7 @@ def share(count: Whole, n: Count) -> Share:
 
     if count > n:
         raise ValueError(f"count must be between 0 and n with n of at least 1, got {count} of {n}")
-    interval = binomtest(count, n).proportion_ci(0.95, method="wilson")
+    interval = binomtest(count, n).proportion_ci(confidence, method="wilson")
     return Share(count / n, float(interval.low), float(interval.high), n)
 
 
