@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 import sysconfig
 import venv
 import zipfile
@@ -143,7 +144,7 @@ def test_pyright_finds_no_fault_in_the_code_that_readers_copy(installed, python,
         blocks = re.findall(r"```python\n(.*?)```", text.read_text(encoding="utf-8"), re.S)
         for number, block in enumerate(blocks, start=1):
             if "diffusers" not in block:  # which no test installs
-                (tmp_path / f"{text.stem}_{number}.py").write_text(block)
+                (tmp_path / f"{text.stem}_{number}.py").write_text(textwrap.dedent(block))
     assert len(list(tmp_path.iterdir())) >= 5
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", str(python), "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
