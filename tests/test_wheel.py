@@ -6,8 +6,8 @@ import json
 import re
 import subprocess
 import sys
-import textwrap
 import sysconfig
+import textwrap
 import venv
 import zipfile
 from pathlib import Path
