@@ -53,7 +53,7 @@ def image_noise_explorer(
         titles.append(rf"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)${plots.refused(score, *drawn_by)}")
         score = own(score)
     levels = SIGMAS if sigmas is None else as_list(sigmas)
-    first = 0.1 if sigmas is None else levels[0]
+    first = 0.01 if sigmas is None else levels[0]
     figure, axes = panels(2.7 * len(titles), 3.0, *[1.0 for _ in titles])
     show = moving_images(axes, titles, images[:1], 1)
 
