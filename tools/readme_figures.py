@@ -19,7 +19,7 @@ SHOWN = {  # a picture's name, and the chapter and the first words of the captio
     "ladder": ("04", "Left: 700 of 12,800 chains"),
     "full_experiment": ("08", '`"hour"` on MNIST\'s digits'),
     "figure2": ("02", "Our Fig. 2."),
-    "figure5": ("07", "Our Fig. 5."),
+    "figure5": ("08", "Our Fig. 5."),
     "figure6": ("09", "Our Fig. 6,"),
 }
 

@@ -39,7 +39,7 @@ def test_the_chapters_pull_and_kick_are_the_papers_algorithm_1():
     torch.testing.assert_close(ours, sbgm.final(states), rtol=0, atol=5e-3)
 
 
-def test_the_command_that_chapter_11_prints_trains_what_chapters_7_to_9_ask_for(tmp_path):
+def test_the_command_that_chapter_8_prints_trains_what_chapters_7_and_9_to_11_ask_for(tmp_path):
     text = "\n".join(cell.source for cell in read(EXPERIMENT).cells if cell.cell_type == "markdown")
     (words,) = re.findall(r"^sbgm (train .*) --out runs/classes$", text, re.MULTILINE)
     main([*shlex.split(words), "--steps", "1", "--held-out", "2", "--out", str(tmp_path / "run")])
