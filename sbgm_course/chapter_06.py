@@ -9,7 +9,7 @@ from sbgm_course.exercise import exercise, in_both_precisions
 
 
 def _on_ladders(trial):
-    for score, x, z in trial.batches((6, 3), (5, 1, 4, 4)):
+    for score, x, z in trial.batches((7, 3), (5, 1, 4, 4)):  # B/D is no factor that another mistake leaves
         sigmas = 2.0 * trial.uniform(0.4, 0.6) ** torch.arange(4, dtype=x.dtype)
         told = TanhField(score.inner, trial.randn(len(x), 5, dtype=x.dtype), score.outer)  # each example's class
         yield told, x, sigmas, torch.randperm(len(x), generator=trial.generator) % 4, z
@@ -75,11 +75,13 @@ ncsn_loss.mistakes = {
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
         _ncsn_with(at=lambda x, noisy: x),
     "x̃ is x + σz: the noise is scaled by σ, its standard deviation":
-        (_ncsn_with(noise=2), _ncsn_with(noise=0)),
+        (_ncsn_with(noise=2), _ncsn_with(noise=0), _ncsn_with(noise=0.5)),
     "the score is told the level's index: which is its second argument?":
         _ncsn_with(told=lambda sigmas, levels: levels.to(sigmas.dtype)),
     "divided by the number of levels, too: one level an example is already a mean over them":
         lambda score, x, sigmas, *rest: ncsn_loss.right(score, x, sigmas, *rest) / len(sigmas),
+    "summed over the batch and averaged over an example's coordinates: it is the other way round":
+        lambda score, x, *rest: ncsn_loss.right(score, x, *rest) * len(x) / x[0].numel(),
     "the ladder is read from its wrong end: which σ has index 0?":
         lambda score, x, sigmas, levels, z: ncsn_loss.right(score, x, sigmas.flip(0), levels, z),
     "off by one level: indices begin at 0":
@@ -171,7 +173,10 @@ renewed.mistakes = {
     "the noise is not scaled: its size is that of the next level": _renewed_with(kick=lambda sigma, after: 1.0),
     "the noise has the size of the old level: the chain would stay there":
         _renewed_with(kick=lambda sigma, after: sigma),
-    "the noise is scaled by a variance: σ' is a standard deviation": _renewed_with(kick=lambda sigma, after: after**2),
+    "the noise is scaled by another power of σ': σ' is its standard deviation": (
+        _renewed_with(kick=lambda sigma, after: after**2),
+        _renewed_with(kick=lambda sigma, after: after**0.5),
+    ),
     "the noise is a difference of levels: the guess has no noise, so that all of it is new":
         _renewed_with(kick=lambda sigma, after: (sigma**2 - after**2) ** 0.5),
     "the noise is subtracted": _renewed_with(kick=lambda sigma, after: -after),
@@ -180,7 +185,7 @@ renewed.mistakes = {
     "the noise is added to x: the guess is lost": _renewed_with(factor=0.0),
     "the step has the wrong sign: does the score point to the data, or away from them?":
         _renewed_with(factor=-1.0),
-    "x is lost: Tweedie's formula has two terms": _renewed_with(start=0.0),
+    "x is lost: Tweedie's formula has two terms": (_renewed_with(start=0.0), _renewed_with(start=0.0, power=0)),
     "the score is multiplied by another power of σ: what does Tweedie's formula say?":
         tuple(_renewed_with(power=power) for power in (1, 0, -2)),
     "off by a factor 2: Tweedie's formula has no ½; a Langevin step has one": _renewed_with(factor=0.5),
