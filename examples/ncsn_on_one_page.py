@@ -1,5 +1,5 @@
-"""Song & Ermon (2019) on one page: train a score network on 8 × 8 digits, then draw digits into a file, or a window."""
-# python examples/ncsn_on_one_page.py [FILE [STEPS]]
+"""Song & Ermon (2019) on one page, with their weight λ = σ²: learn the score of 8 × 8 digits, then draw some."""
+# python examples/ncsn_on_one_page.py [FILE [STEPS]], into a window where there is no FILE
 
 import matplotlib.pyplot as plt
 import torch
@@ -32,8 +32,8 @@ class ScoreNetwork(nn.Module):
         return (mean - x) / noisy_variance + self.end(h) / sigma  # a Gaussian's score, and what is learned
 
 
-def objective(network, tilt=0.5):
-    """Eq. 5 and 6 with λ(σ) = σ²σ^tilt on a batch: every image draws a level of its own, in proportion to σ^tilt."""
+def objective(network, tilt=0):
+    """Eq. 5 and 6, λ(σ) = σ²σ^tilt (0: the paper's), on a batch: every image draws a level, in proportion to σ^tilt."""
     x = images[torch.randint(len(images), (128,))]
     sigma = sigmas[torch.multinomial(sigmas**tilt, len(x), replacement=True)].reshape(-1, 1)
     z = torch.randn_like(x)
