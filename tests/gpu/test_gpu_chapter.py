@@ -17,7 +17,7 @@ SMALL = "channels=2, steps=12, batch_size=8, levels=2, sigma_min=0.3, learning_r
 CHANGES = {
     'SCALE = "minute"': 'SCALE = "gpu"',
     'dict(channels=32, steps=15_000, precision="fp32",': f'dict({SMALL}, precision="fp32",',
-    "T = 100": "T = 2",
+    'T = 20 if SCALE == "minute" else 100': "T = 2",
 }
 PASTED = ("ncsn_loss", "annealed_langevin")
 SOLUTION = re.compile(r"```python\n(.*?)```", re.DOTALL)

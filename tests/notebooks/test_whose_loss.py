@@ -143,8 +143,8 @@ def test_the_cells_below_a_refused_loss_draw_the_untrained_network(page, capsys)
     page |= {"data": "digits", "images": images, "untrained": untrained, "device": "cpu", "plt": plt}
     page["annealed_langevin"] = checks.annealed_langevin.right
     for source in CODE[CODE.index(CELLS[-1]) + 1 :]:
-        if "def on_cpu(" in source or "def enlarged(" in source or "T = 100" in source or "denoised = " in source:
-            exec(source.replace("T = 100", "T = 1"), page)
+        if "def on_cpu(" in source or "def enlarged(" in source or "T = 20" in source or "denoised = " in source:
+            exec(source.replace("T = 20", "T = 1"), page)
             plt.close("all")
     assert page["whose"] == "not trained"
 
