@@ -32,7 +32,7 @@ def ncsn_loss(score, x, sigmas, levels, z):
 def _ncsn_with(
     *,
     power=1.0,
-    noise=1,
+    noise=1.0,
     target=-1,
     at=lambda x, noisy: noisy,
     told=lambda sigmas, levels: sigmas[levels],
