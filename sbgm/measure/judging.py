@@ -157,7 +157,7 @@ class Row(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What `judge` measured; as text a table, with a line for each measure and a column for each set of images.
+    """The measures of samples and their controls; as text a table, a line for each measure, a column for each set.
 
     Attributes:
         counts: how many images each set holds, by its name: "samples", and those of `controls`.
@@ -232,8 +232,8 @@ def judge(
     Example:
         >>> from sbgm.measure.judging import judge
         >>> judged = judge(sbgm.load_images("digits", "test")[:50], "digits", split="train")
-        >>> fréchet, kernel, *_ = judged.rows
-        >>> fréchet.needs, kernel.numbers["samples"].value < kernel.numbers["Gaussian"].value
+        >>> frechet, kernel, *_ = judged.rows
+        >>> frechet.needs, kernel.numbers["samples"].value < kernel.numbers["Gaussian"].value
         ('needs at least 65 samples', True)
     """
     shape = data_set(name).shape
