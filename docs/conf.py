@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import formulas
+from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.ext import autosummary
 
 import sbgm
@@ -98,9 +99,18 @@ def skip_member(app, what, name, obj, skip, options):
     return True if isinstance(obj, TUPLE_FIELD) else None
 
 
+def name_answers(app, doctree, docname):
+    """Let the fold of an output say what it holds: the setting of MyST-NB names code and outputs alike."""
+    for fold in doctree.findall(HideCodeCellNode):
+        if "below-input" in fold["classes"]:
+            fold["prompt_show"] = "Show what came out"
+            fold["prompt_hide"] = "Hide what came out"
+
+
 def setup(app):
     """Connect the above: napoleon's own handler has the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("doctree-resolved", name_answers)

@@ -37,6 +37,7 @@ UNSTAMPED = {"bbox_inches": "tight", "metadata": {"Software": None}}  # figures 
 CELL_SECONDS = 300.0  # that a cell may take
 IGNORED_TAG = "nbval-ignore-output"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
+ANSWER_TAG = "hide-output"  # the output answers a guess: cleared in a student's copy, folded on the site by the tag
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 # A tqdm bar, whatever its description: it is watched live, and neither stored nor compared.
@@ -111,9 +112,16 @@ def normalised(notebook: NotebookNode, name: str) -> NotebookNode:
     return result
 
 
-def tags_of(cell: NotebookNode) -> list[str]:
+def tags_of(cell: dict) -> list[str]:
     """A cell's tags."""
-    return cell.metadata.get("tags", [])
+    return cell["metadata"].get("tags", [])
+
+
+def clear_answers(notebook: dict) -> None:
+    """Clear, in place, the outputs of the cells that answer a guess, so that a student sees them after running them."""
+    for cell in notebook["cells"]:
+        if ANSWER_TAG in tags_of(cell):
+            cell.update(outputs=[], execution_count=None)
 
 
 def stored_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -2,7 +2,8 @@
 
 The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
 notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
-Copied alike are the glossary and troubleshooting, which chapters link to (JupyterLab shows nothing outside work/).
+Outputs that answer a guess are not copied. Copied alike are the pages, such as the glossary, which chapters link to
+(JupyterLab shows nothing outside work/).
 One that you have changed stays as it is; where the original has changed too, the new one is put beside it, such as
 02_NEW_score_matching.ipynb, and a line says so once JupyterLab has started. FLAGS are JupyterLab's.
 """
@@ -21,7 +22,7 @@ from ipykernel.kernelspec import get_kernel_dict
 from jupyterlab import labapp
 from tornado.ioloop import IOLoop
 
-from notebooks import NOTEBOOKS, all_notebooks, pages
+from notebooks import NOTEBOOKS, all_notebooks, clear_answers, pages
 from sbgm.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,14 +78,15 @@ def read_record(path: Path) -> dict[str, dict[str, str]]:
 
 
 def as_saved(path: Path) -> bytes:
-    """A file's content; of a notebook, as JupyterLab would save it here, so that opening it leaves nothing to save.
+    """A file's content; of a notebook, without outputs that answer a guess, and as JupyterLab would save it here.
 
-    JupyterLab writes three entries of a notebook's metadata when it opens it: the kernel's name for people, all that
-    the kernel says of its language, and an empty state of widgets.
+    So opening it leaves nothing to save. JupyterLab writes three entries of a notebook's metadata when it opens it: the
+    kernel's name for people, all that the kernel says of its language, and an empty state of widgets.
     """
     if path.suffix != ".ipynb":
         return path.read_bytes()
     notebook = json.loads(path.read_text(encoding="utf-8"))
+    clear_answers(notebook)
     kernel = get_kernel_dict()
     notebook["metadata"] |= {
         "kernelspec": {name: kernel[name] for name in ("display_name", "language")} | {"name": "python3"},

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 
 import sbgm
 from ledger import claims, load_records, results_folder
-from notebooks import EVIDENCE, FOLDED_TAG, all_notebooks, read, tags_of
+from notebooks import ANSWER_TAG, EVIDENCE, FOLDED_TAG, all_notebooks, read, tags_of
 from scratch_site import built_once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +97,12 @@ def test_code_that_only_draws_is_folded(pages):
         _first, *others = (cell for cell in read(path).cells if cell.cell_type == "code")
         n_folded = 1 + sum(FOLDED_TAG in tags_of(cell) for cell in others)
         assert sum("cell_input" in words for words in pages[html_of(path)].details) == n_folded, path.stem
+
+
+def test_what_answers_a_guess_is_folded(pages):
+    for path in CHAPTERS:
+        n_answers = sum(ANSWER_TAG in tags_of(cell) for cell in read(path).cells)
+        assert pages[html_of(path)].prose.count("Show what came out") == n_answers, path.stem
 
 
 def test_a_notebook_offers_itself(html, pages):

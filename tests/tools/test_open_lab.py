@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import open_lab
-from notebooks import all_notebooks
+from notebooks import ANSWER_TAG, all_notebooks
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def folders(tmp_path):
     return originals, tmp_path / "work"
 
 
-def write(path: Path, source: str, output: str = "") -> None:
+def write(path: Path, source: str, output: str = "", **metadata: list[str]) -> None:
     """Write a notebook of one cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cell = {"cell_type": "code", "source": [source], "outputs": [output], "metadata": {}}
+    cell = {"cell_type": "code", "source": [source], "outputs": [output], "metadata": metadata}
     path.write_text(json.dumps({"cells": [cell], "metadata": {}}), encoding="utf-8")
 
 
@@ -69,6 +69,22 @@ def test_running_is_no_change_and_its_outputs_stay_until_there_is_a_newer_chapte
     write(originals / "00_start.ipynb", "start, better")
     assert open_lab.refresh(originals, work) == []
     assert contents(work)["00_start.ipynb"] == "start, better"
+
+
+def test_a_guess_has_no_answer_in_sight_and_its_chapter_is_kept_up_to_date_like_any(folders):
+    originals, work = folders
+    write(originals / "00_start.ipynb", "start", "the answer", tags=[ANSWER_TAG])
+    open_lab.refresh(originals, work)
+    assert contents(work)["00_start.ipynb"] == "start"
+    assert contents(originals)["00_start.ipynb"] == "start the answer"
+    write(originals / "00_start.ipynb", "start, better", "the answer", tags=[ANSWER_TAG])
+    assert open_lab.refresh(originals, work) == []
+    assert contents(work)["00_start.ipynb"] == "start, better"
+    write(work / "00_start.ipynb", "my answers", "the answer", tags=[ANSWER_TAG])
+    write(originals / "00_start.ipynb", "start, best", "the answer", tags=[ANSWER_TAG])
+    assert open_lab.refresh(originals, work) == [Path("00_start.ipynb")]
+    assert contents(work)["00_start.ipynb"] == "my answers the answer"
+    assert contents(work)["00_NEW_start.ipynb"] == "start, best"
 
 
 EVERYTHING = [Path("00_start.ipynb"), Path("glossary.md")]

@@ -61,6 +61,7 @@ def test_each_function_has_its_solution_and_a_locked_mark_of_one_point_below(cou
     found = []
     for path in sorted(course.glob("source/*/*.ipynb")):
         cells = read(path).cells
+        assert not any(cell.get("outputs") for cell in cells)  # least of all those that answer a guess
         for cell, below in itertools.pairwise(cells):
             if "exercise" in cell.metadata.get("tags", []):
                 name = cell.metadata.nbgrader.grade_id
