@@ -18,7 +18,14 @@ import formulas
 from chapters import ROOT, Page, overview, pages_in
 
 HERE = ROOT / "docs"
-COPIED = ("data/README.md", "data/weights/README.md", "data/results/*.md", "data/results/*.png", "data/results/*.json")
+COPIED = (
+    "notebooks/*.md",
+    "data/README.md",
+    "data/weights/README.md",
+    "data/results/*.md",
+    "data/results/*.png",
+    "data/results/*.json",
+)
 
 
 def main() -> int:
@@ -49,7 +56,6 @@ def stage(source: Path, series: list[Page]) -> None:
     pages |= {"chapters.md": overview(series), "formulas.md": formulas.page(series)}
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
-    files += [path for notebook in series for path in notebook.linked_files()]
     content |= {path.relative_to(ROOT): path.read_bytes() for path in files}
     write(source, content)
 

@@ -79,12 +79,6 @@ class Page:
         """The claims that it enters in the ledger, by id."""
         return entered(self.file)
 
-    def linked_files(self) -> set[Path]:
-        """The repository's files that it links to, other than notebooks."""
-        texts = (cell.source for cell in self.content.cells if cell.cell_type == "markdown")
-        targets = {(ROOT / self.place / ".." / link).resolve() for text in texts for link in LINK.findall(text)}
-        return {path for path in targets if path.is_file() and path.suffix != ".ipynb" and path.is_relative_to(ROOT)}
-
     def staged(self) -> str:
         """Its file for the site: figures have alternative texts, the imports are folded, and a slider of which the
         playground has a scene is followed by it, below the caption.

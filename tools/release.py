@@ -6,7 +6,7 @@ FOLDER then holds
 
     nbgrader_config.py
     source/ch01/01_score_functions.ipynb    the lecturer's chapter: with solutions, and a mark after each function
-    release/                                for students: README.md, a wheel of sbgm, the glossary and help
+    release/                                for students: README.md, a wheel of sbgm, and the pages of notebooks/
 
 `nbgrader generate_assignment ch01`, in FOLDER, adds the chapter without solutions and marks as release/ch01; see
 docs/instructors.md for what follows. Chapters can be added to a course later; nothing is overwritten.

@@ -18,7 +18,7 @@ LABS = all_notebooks(EVIDENCE)
 CHAPTERS = [*all_notebooks(), *LABS]
 PAGES = (
     "formulas", "instructors",
-    "notebooks/glossary", "notebooks/troubleshooting", "api/index", "data/README",
+    "notebooks/glossary", "notebooks/reading", "notebooks/troubleshooting", "api/index", "data/README",
     "data/weights/README", "data/results/SPEED", "limits",
 )  # fmt: skip
 

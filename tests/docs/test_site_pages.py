@@ -39,7 +39,7 @@ def test_what_a_formula_leads_to_exists(formula):
 
 
 PROSE = [SITE / f"{name}.md" for name in ("index", "using", "own_images", "term_project", "limits", "instructors")]
-PROSE += [NOTEBOOKS / "glossary.md", NOTEBOOKS / "troubleshooting.md"]
+PROSE += sorted(NOTEBOOKS.glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.stem)

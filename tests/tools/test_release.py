@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 import release as tool
 import sbgm_course as checks
-from notebooks import read, write
+from notebooks import pages, read, write
 
 SEED = 987_654_321
 STUBS = {  # of the chapters, by the function to write
@@ -135,7 +135,7 @@ def test_students_get_the_package_and_help(course):
     release = course / "release"
     (wheel,) = release.glob("*.whl")
     assert f"./{wheel.name}[notebooks]" in (release / "README.md").read_text(encoding="utf-8")
-    assert {path.name for path in release.glob("*.md")} == {"README.md", "glossary.md", "troubleshooting.md"}
+    assert {path.name for path in release.glob("*.md")} == {"README.md", *(page.name for page in pages())}
     assert {path.suffix for path in release.iterdir() if path.is_file()} == {".md", ".whl"}
 
 
