@@ -88,8 +88,8 @@ ledger: $(ALL)  ##! rebuild data/results/README.md, the table of claims
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
 
-figures: $(ALL)  ## write the chapters' figures for slides, and the text around them, into build/figures/
-	$(PY) -m nbconvert --to markdown --output-dir build/figures notebooks/[0-9]*.ipynb
+figures: $(ALL)  ## write the chapters' figures for slides, and their captions, into build/figures/
+	$(PY) docs/figures.py
 
 checks: $(ALL)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tests/prove_checks.py
