@@ -186,6 +186,8 @@ mixture_score.mistakes = {
         _weighted(lambda weights, squares, variance: (weights.log() - squares.sqrt() / (2 * variance)).softmax(dim=1)),
     "the weights are lost":
         _weighted(lambda weights, squares, variance: (-squares / (2 * variance)).softmax(dim=1)),
+    "the weights multiply what adds up to 1 already: divide by the new sum, or put log π into the exponent":
+        _weighted(lambda weights, squares, variance: weights * (-squares / (2 * variance)).softmax(dim=1)),
     "the weights count twice: they are in the responsibilities already":
         _weighted(lambda weights, squares, variance: (2 * weights.log() - squares / (2 * variance)).softmax(dim=1)),
     "the weights enter an exponent as they are: exp of what gives π?":
@@ -343,6 +345,8 @@ mean_arrow.mistakes = {
         Sign(_not_finite_far, _weighing(_naive_weights)),
     "right near the data, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
+    "the exponents are cut off below: far from the data all candidates then count alike":
+        _weighing(lambda squares, sigma: (-squares / (2 * sigma**2)).clamp(min=-80).softmax(dim=1)),
     "off by a power of σ: the mean arrow is divided by σ², once":
         tuple(_times_sigma(power) for power in (1, 2, 4)),
     "this is the mean origin, or 1/σ² of it: the arrow to it, divided by σ², is asked for":

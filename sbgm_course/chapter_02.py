@@ -6,8 +6,11 @@ from sbgm_course.exercise import exercise
 
 
 def _with_noise(trial):
-    for score, x, z in trial.batches((6, 3), (5, 1, 4, 4)):
+    for score, x, z in trial.batches((7, 3), (5, 1, 4, 4)):  # B/D is no factor that another mistake leaves
         yield score, x, trial.uniform(0.3, 0.8), z
+
+
+WRONG_AXIS = "summed over the batch and averaged over an example's coordinates: it is the other way round"
 
 
 def half_square(s):
@@ -49,7 +52,7 @@ dsm_loss.mistakes = {
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
         _dsm_at(lambda x, sigma, z: x),
     "the noise in x̃ is not σz: σ is its standard deviation":
-        (_dsm_at(lambda x, sigma, z: x + sigma**2 * z), _dsm_at(lambda x, sigma, z: x + z)),
+        tuple(_dsm_at(lambda x, sigma, z, power=power: x + sigma**power * z) for power in (0, 0.5, 2)),
     "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not":
         lambda score, x, sigma, z: sigma**2 * dsm_loss.right(score, x, sigma, z),
     "the target is off by a power of σ: it is the difference x̃ − x, divided once by the variance of the noise":
@@ -58,6 +61,8 @@ dsm_loss.mistakes = {
         dsm_with(lambda x, noisy, sigma: -(noisy - x) / (2 * sigma**2)),
     "the target does not lead from x̃ back to its own x":
         (dsm_with(lambda x, noisy, sigma: -noisy / sigma**2), dsm_with(lambda x, noisy, sigma: -x / sigma**2)),
+    WRONG_AXIS:
+        lambda score, x, *rest: dsm_loss.right(score, x, *rest) * len(x) / x[0].numel(),
 }  # fmt: skip
 
 
@@ -91,9 +96,16 @@ def sliced_with(combine=torch.add, left=lambda v: v, right=lambda v: v):
     return loss
 
 
+def _unit(v):
+    """Each example's direction, scaled to length 1."""
+    return torch.nn.functional.normalize(v.flatten(1)).reshape(v.shape)
+
+
 sliced_loss.mistakes = {
     "v stands on one side of ∇s only: it belongs on both":
         (sliced_with(left=torch.ones_like), sliced_with(right=torch.ones_like)),
+    "v is not taken as it is given: neither its length nor its components are changed":
+        (sliced_with(left=_unit, right=_unit), sliced_with(left=torch.sign, right=torch.sign)),
     "the norm is not squared":
         tuple(sliced_with(lambda slopes, norms, a=a: slopes + a * (2 * norms).sqrt()) for a in (0.5, 1.0)),
     "the squared norm lacks its ½":
@@ -114,4 +126,8 @@ sliced_loss.mistakes = {
         lambda score, x, sigma, v: (
             slope(score, x, sigma, v, v, create_graph=False) + half_square(score(x, sigma))
         ).mean(),
+    "the value is right, but ½‖s‖² does not pull on the network: is s detached?":
+        lambda score, x, sigma, v: (slope(score, x, sigma, v, v) + half_square(score(x, sigma).detach())).mean(),
+    WRONG_AXIS:
+        lambda score, x, *rest: sliced_loss.right(score, x, *rest) * len(x) / x[0].numel(),
 }  # fmt: skip
