@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-import formulas
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.ext import autosummary
 
+import formulas
 import sbgm
 from sbgm import guard
 from sbgm.samplers import State

@@ -7,10 +7,10 @@ import base64
 import io
 from collections.abc import Iterator
 
-from chapters import Page, pages_in
 from PIL import Image
 
 from build import ROOT, write
+from chapters import Page, pages_in
 
 
 def figures(chapter: Page) -> Iterator[tuple[str, bytes, str]]:

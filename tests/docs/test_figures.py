@@ -2,9 +2,10 @@
 
 import io
 
+from PIL import Image, ImageSequence
+
 from chapters import ROOT, pages_in
 from figures import figures
-from PIL import Image, ImageSequence
 
 
 def test_a_film_moves_as_gif_as_it_does_as_png_and_each_figure_has_its_caption():
