@@ -6,7 +6,7 @@ measures a claim and enters it by `settle`, or confirms a recorded one by `settl
 this file, which ends in `record`; claims that rest on one drawing share a script, such as `mnist_samples.py`.
 
 `make ledger` runs this file with --write: it takes what notebooks entered into `data/results/`, one JSON file a claim,
-writes the tables of `data/results/README.md`, counts the claims in README.md, and ends each chapter with its verdict.
+writes the tables of `data/results/README.md`, and counts the claims in README.md.
 """
 
 import argparse
@@ -727,8 +727,6 @@ LETTERS = {
     "F": "freedom of choice",
 }
 """What the first letter of an id says, in the paper's order: § 2, 3.1, 3.2 and 4.3, 4.2, 5 and 6."""
-VERDICT = "## Verdict"
-"""The first line of the Markdown cell at a chapter's end whose rest is written here."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 SHORT = {"reproduced in part": "in part"}
 COUNTED = {
@@ -740,7 +738,7 @@ COUNTED = {
 
 
 def main() -> None:
-    """Print the ledger; with --write, enter it beside its records, in README and in the chapters."""
+    """Print the ledger; with --write, enter it beside its records and in README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="enter it in the repository")
     records = current_records()
@@ -771,15 +769,13 @@ def agree(record: Record, other: Record) -> bool:
 
 
 def write(records: dict[str, Record], root: Path) -> None:
-    """Enter records in `results_folder()` with their table, count them in README, and write the chapters' verdicts.
+    """Enter records in `results_folder()` with their table, and count them in README.
 
     Args:
         records: see `current_records`.
-        root: the folder of README.md and notebooks/.
+        root: the folder of README.md.
     """
     pages = {root / "README.md": with_section(root / "README.md", "ledger", count_line(records))}
-    for chapter in root.glob("notebooks/*.ipynb"):
-        pages[chapter] = with_verdict(chapter, records)
     for record in records.values():
         save_record(record, results_folder())
     pages[results_folder() / "README.md"] = ledger_page(records)
@@ -848,29 +844,6 @@ def undecided_line(claim_id: str, record: Record | None) -> str:
 def linked(record: Record) -> str:
     """What the paper says and where, with a link to the record."""
     return f"[{record.id}]({record.id}.json) {claims()[record.id].sentence}"
-
-
-def verdict(records: dict[str, Record], number: int) -> str:
-    """What a chapter says of its claims at its end: a list with a sentence for each status.
-
-    Args:
-        records: of the chapter's claims.
-        number: the chapter's, and its lab notebook's.
-    """
-    lines = [f"The paper's statements; lab {number} has the bounds, the numbers and the reasons:", ""]
-    for status in STATUSES:
-        statements = [_statement(record) for record in records.values() if reads(record) == status]
-        if statements:
-            lines.append(f"- **{_capital(status)}**: {'; '.join(statements)}.")
-    return "\n".join(lines)
-
-
-def _statement(record: Record) -> str:
-    claim = claims()[record.id]
-    text = f"{claim.claim} ({record.id})"
-    if claim.missed and reads(record) in ("not reproduced", "inconclusive"):
-        text += f": {filled(claim.missed, record)}"
-    return text
 
 
 def _capital(words: str) -> str:
@@ -1007,23 +980,6 @@ def entered(lab: Path) -> list[str]:
     """The claims that a lab notebook enters, by id."""
     cells = json.loads(lab.read_text(encoding="utf-8"))["cells"] if lab.exists() else []
     return [claim for cell in cells if cell["cell_type"] == "code" for claim in ENTERS.findall("".join(cell["source"]))]
-
-
-def with_verdict(chapter: Path, records: dict[str, Record]) -> str:
-    """A chapter's file, with the verdict on the claims of its lab notebook in the cell that begins with VERDICT.
-
-    Raises:
-        ValueError: there is such a cell, and no claim.
-    """
-    notebook = json.loads(chapter.read_text(encoding="utf-8"))
-    ids = entered(lab_of(chapter))
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(VERDICT):
-            if not ids:
-                raise ValueError(f"{chapter} has a cell {VERDICT!r}, but {lab_of(chapter)} enters no claim")
-            words = verdict({i: record for i, record in records.items() if i in ids}, int(chapter.name[:2]))
-            cell["source"] = f"{VERDICT}\n\n{words}".splitlines(keepends=True)
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

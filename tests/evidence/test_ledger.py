@@ -10,10 +10,8 @@ import subprocess
 import tomllib
 from types import MappingProxyType
 
-import nbformat
 import pytest
 import torch
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import ledger
 from ledger import Bound, Claim, Measurement, Record, guard, reported, settle
@@ -90,7 +88,6 @@ def test_a_bound_that_is_not_its_records_waits_to_be_measured_again_on_every_pag
     waits = ledger.current_records()
     assert "*Waits to be measured again*: " in ledger.ledger_page(waits)
     assert ledger.count_line(waits).endswith("1 not on images: 1 waiting to be measured again")
-    assert "- **Waits to be measured again**: Langevin dynamics gets" in ledger.verdict(waits, "x")
     again = settle("L3", [ledger.declared("L3", label, 0.5) for label in ledger.claims()["L3"].bounds])
     assert ledger.current_records() == {"L3": again}
     assert ledger.reads(again) == again.status
@@ -576,42 +573,6 @@ def test_the_tables_are_read_in_ten_minutes():
 
 def test_no_cell_is_a_paragraph():
     assert [cell for cell in CELLS if n_words(cell) > 45] == []
-
-
-def chapter(folder, *sources):
-    """A chapter 4 of Markdown cells, whose lab notebook enters two claims."""
-    for name in ("notebooks", "evidence"):
-        (folder / name).mkdir(exist_ok=True)
-    lab = new_notebook(cells=[new_code_cell('settle("L3", [])\nsettle_again(\n    "F4")')])
-    nbformat.write(lab, folder / "evidence" / "04_lab.ipynb")
-    path = folder / "notebooks" / "04_chapter.ipynb"
-    nbformat.write(new_notebook(cells=list(map(new_markdown_cell, sources))), path)
-    return path
-
-
-def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
-    path = chapter(tmp_path, "# A chapter", ledger.VERDICT, "## What to read next")
-    once = ledger.with_verdict(path, COMMITTED)
-    cells = nbformat.reads(once, as_version=4).cells
-    assert [cell.source for cell in cells[::2]] == ["# A chapter", "## What to read next"]
-    head, _, introduction, _, *rows = cells[1].source.splitlines()
-    assert head == ledger.VERDICT
-    assert introduction == "The paper's statements; lab 4 has the bounds, the numbers and the reasons:"
-    assert rows == [
-        f"- **Reproduced**: {ledger.claims()['L3'].claim} (L3).",
-        f"- **Reported**: {ledger.claims()['F4'].claim} (F4).",
-    ]
-    path.write_text(once, encoding="utf-8")
-    assert ledger.with_verdict(path, COMMITTED) == once  # the command changes nothing twice
-
-
-def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_refused(tmp_path):
-    path = chapter(tmp_path, "# A chapter", f"# Another\n{ledger.VERDICT}")
-    before = nbformat.read(path, as_version=4)
-    assert nbformat.reads(ledger.with_verdict(path, COMMITTED), as_version=4) == before
-    path = chapter(tmp_path, ledger.VERDICT).rename(tmp_path / "notebooks" / "10_chapter.ipynb")
-    with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*evidence/10_lab\.ipynb enters no claim"):
-        ledger.with_verdict(path, COMMITTED)
 
 
 def test_the_count_tells_points_from_images():
