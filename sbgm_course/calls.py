@@ -144,7 +144,7 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Descent(Asked):
-    """Ask a score for its values as `Asked` does, then for samples by Algorithm 1: (L·P + N, 2) numbers in all.
+    """Ask a score for its values as `Asked` does, then for samples by Algorithm 1.
 
     Attributes:
         x: (N, 2) where the chains start.
@@ -159,7 +159,12 @@ class Descent(Asked):
 
     @torch.no_grad()
     def of(self, score: Any) -> Tensor:
-        """The scores and the chains' ends, (L·P + N, 2); the ends are NaN if the chains diverge."""
+        """The scores, the chains' ends and two numbers that tell trainings apart, (L·P + N + 1, 2).
+
+        The ends are NaN if the chains diverge. The two numbers come from torch's global generator, and are the same
+        after trainings that drew equally often from it.
+        """
+        drawn = torch.rand(1, 2, dtype=self.x.dtype)
         values = super().of(score)
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
         generator = torch.Generator().manual_seed(self.seed)
@@ -167,7 +172,7 @@ class Descent(Asked):
             ends = final(annealed_langevin(score, self.x, self.sigmas, generator=generator, **options))
         except SamplerDivergedError:
             ends = torch.full_like(self.x, torch.nan)
-        return torch.cat([values, ends])
+        return torch.cat([values, ends, drawn])
 
 
 Argument = Tensor | Field | Seed | Asked | float | int | str | Sequence[float]

@@ -1,5 +1,6 @@
 """Exercises of chapter 4: annealed Langevin dynamics."""
 
+import dataclasses
 import itertools
 import math
 from functools import partial
@@ -41,6 +42,8 @@ geometric_ladder.mistakes = {
         lambda high, low, n: high * (low / high) ** (torch.arange(1, n + 1) / n),
     "the ratio of neighbours is that of the two ends: after how many of them must σ_min be reached?":
         lambda high, low, n: high * (low / high) ** torch.arange(n),
+    "the ratio is upside down: these levels grow from σ_max on":
+        lambda high, low, n: high * (high / low) ** (torch.arange(n) / (n - 1)),
     "these are the logarithms of the levels":
         (lambda *case: geometric_ladder.right(*case).log(), lambda *case: geometric_ladder.right(*case).log10()),
     "two bases are mixed: of which number does torch.logspace take powers, and which logarithm is given?":
@@ -225,6 +228,8 @@ class Drawn(NamedTuple):
         off: the largest difference of these shares.
         near: the share of the samples that lie nearer to a data point than half of all fresh points do.
         error: of the score at the three largest levels, squared, where that of a score of zero is 1.
+        fixed: whether a training of fewer steps gives the same score.
+        outside: whether the steps of the training draw from torch's global generator.
     """
 
     diverged: bool
@@ -235,6 +240,8 @@ class Drawn(NamedTuple):
     off: float = 0.0
     near: float = 0.5
     error: float = 0.0
+    fixed: bool = False
+    outside: bool = False
 
 
 def drawn(x, data, target, noise, generator):
@@ -276,13 +283,19 @@ def _judge_training(exercise, trial):
     start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
     points = target.sample(300, 4.0, generator=trial.generator)
     descent = Descent(points, sigmas, start, step_size=0.5 * 0.04**2, n_steps=50, seed=trial.integer(0, 2**31))
-    like = torch.cat([points.repeat(len(sigmas), 1), start])
-    answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
+    like = torch.cat([points.repeat(len(sigmas), 1), start, start[:1]])
+    training = [data, sigmas, Seed(trial.integer(0, 2**31))]
+    answer = trial.answer(like, *training, descent)
+    shorter = trial.answer(like, *training, 100, dataclasses.replace(descent, n_steps=1))
     noise = 0.04 / math.sqrt(1 - 0.5 / 4)  # settled chains are too wide
-    samples = drawn(answer[-len(start) :], data, target, noise, trial.generator)
+    samples = drawn(answer[-len(start) - 1 : -1], data, target, noise, trial.generator)
     exact = torch.stack([sigma * target.score(points, sigma) for sigma in sigmas[:3].tolist()])
     learned = sigmas[:3, None, None] * answer[: 3 * len(points)].reshape(exact.shape)
-    samples = samples._replace(error=float((learned - exact).square().sum() / exact.square().sum()))
+    samples = samples._replace(
+        error=float((learned - exact).square().sum() / exact.square().sum()),
+        fixed=torch.equal(shorter[: -len(start) - 1], answer[: -len(start) - 1]),
+        outside=not torch.equal(shorter[-1], answer[-1]),
+    )
     for sentence, sign in exercise.mistakes.items():
         refuse(sign.shown(samples), sentence.format(drawn=samples))
 
@@ -336,6 +349,14 @@ def _changed(change):
     return mistaken
 
 
+def _of_500_steps(data, sigmas, generator, n_steps=500):
+    return train_score.right(data, sigmas, generator)
+
+
+def _by_the_global_generator(data, sigmas, generator, n_steps=500):
+    return train_score.right(data, sigmas, torch.default_generator, n_steps)
+
+
 def _copier(data, sigmas, generator, n_steps=500):
     """The exact score of the data points with noise, which nothing has smoothed."""
 
@@ -353,19 +374,24 @@ def _copier(data, sigmas, generator, n_steps=500):
 train_score.mistakes = {
     "the chains of Algorithm 1 diverge with your score: is the target −z/σ, and the learning rate not too large?":
         Sign(lambda drawn: drawn.diverged, _changed(torch.neg)),
+    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too large?":
+        Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
+    "{drawn.near:.0%} of your samples lie nearer to a data point than half of fresh points do: they are copies. Is a "
+    "network trained, or are the data looked up?": Sign(lambda drawn: drawn.near > 0.65, _copier),
+    "your score does not depend on n_steps: are so many steps of training taken, and does each change the network, by "
+    "optimizer.step()?": Sign(lambda drawn: drawn.fixed, _of_500_steps),
     "{drawn.stray:.0%} of your samples lie far from all data: is the network trained on noisy points of every "
-    "level, and a level's loss multiplied by σ²? If so, train longer":
+    "level, each with a z of its own, and a level's loss multiplied by σ²? If so, train longer":
         Sign(lambda drawn: drawn.stray > 0.12, _on_levels(slice(1))),
     "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too small? Does your "
     "network divide its output by σ? If so, train longer, and let the learning rate fall":
         Sign(lambda drawn: drawn.width > 1.4, _changed(lambda s: s / 2)),
-    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too large?":
-        Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
     "your samples' clusters have the shares {drawn.shares}, and should have {drawn.right_shares}: is the network "
     "trained on the large levels, too? If so, train longer, and let the learning rate fall":
         Sign(lambda drawn: drawn.off > 0.15, _on_levels(slice(4, None))),
-    "{drawn.near:.0%} of your samples lie nearer to a data point than half of fresh points do: they are copies. Is a "
-    "network trained, or are the data looked up?": Sign(lambda drawn: drawn.near > 0.65, _copier),
-    "at the largest levels your score is off by {drawn.error:.0%}, in mean square: is the network told σ, beside x?":
+    "at the largest levels your score is off by {drawn.error:.0%}, in mean square: is the network told σ, beside x, "
+    "and is the loss multiplied by σ², not σ?":
         Sign(lambda drawn: drawn.error > 0.12, partial(_trained, told=torch.zeros_like)),
+    "your training steps draw from torch's global generator: pass `generator` on to torch.randint and torch.randn":
+        Sign(lambda drawn: drawn.outside, _by_the_global_generator),
 }  # fmt: skip

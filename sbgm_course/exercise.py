@@ -319,7 +319,7 @@ def _faults(runs: Tensor, law: Law) -> list[str]:
     variance_of_root = 2 / (9 * dim)
     of_means = abs(root - 1 + variance_of_root) / math.sqrt(variance_of_root)
     # 24/n is a Gaussian's; a heavier tail is compared only as a mistake, where the margin may be wide
-    spread = math.sqrt(24 / n) if law.kurtosis == 3 else 0.15 * law.kurtosis
+    spread = math.sqrt(24 / n) if law.kurtosis == 3 else 0.1 * law.kurtosis
     departures = {
         "the wrong mean": max(abs(mean) * math.sqrt(n), of_means),
         # Var(u²) = kurtosis − 1, whatever kurtosis is expected

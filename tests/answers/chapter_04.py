@@ -54,7 +54,7 @@ def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
     return anneal(score, x, sigmas, epsilon, n_steps, generator, draw=lambda x, g: z.roll(next(step), dims=0))
 
 
-def fitted(layers, code, optimiser, n_steps, falls, data, sigmas, generator):
+def fitted(layers, code, optimiser, n_steps, falls, data, sigmas, generator, draw=noise):
     """A score of layers that see x in units of its size and a code of the level's number, and learn to predict −z."""
 
     def out(x, level):
@@ -67,7 +67,7 @@ def fitted(layers, code, optimiser, n_steps, falls, data, sigmas, generator):
     for _ in range(n_steps):
         x = data[torch.randint(len(data), (500,), generator=generator)]
         level = torch.randint(len(sigmas), (500,), generator=generator)
-        z = torch.randn(x.shape, generator=generator)
+        z = draw(x, generator)
         optimiser.zero_grad()
         (out(x + sigmas[level, None] * z, level) + z).square().mean().backward()
         optimiser.step()
@@ -80,24 +80,39 @@ def fitted(layers, code, optimiser, n_steps, falls, data, sigmas, generator):
     return score
 
 
-def one_hot(data, sigmas, generator):
+def one_hot(data, sigmas, generator, n_steps=800):
     layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
     optimiser = torch.optim.Adam(layers.parameters(), 2e-2)
     return fitted(
-        layers, lambda i: nn.functional.one_hot(i, len(sigmas)), optimiser, 800, True, data, sigmas, generator
+        layers, lambda i: nn.functional.one_hot(i, len(sigmas)), optimiser, n_steps, True, data, sigmas, generator
     )
 
 
-def by_momentum(data, sigmas, generator):
+def by_momentum(data, sigmas, generator, n_steps=2_000):
     layers = nn.Sequential(nn.Linear(3, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
     optimiser = torch.optim.SGD(layers.parameters(), 0.1, momentum=0.9)
-    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, 2_000, True, data, sigmas, generator)
+    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, n_steps, True, data, sigmas, generator)
 
 
-def at_a_constant_rate(data, sigmas, generator):
+def at_a_constant_rate(data, sigmas, generator, n_steps=2_000):
     layers = nn.Sequential(nn.Linear(3, 96), nn.SiLU(), nn.Linear(96, 96), nn.SiLU(), nn.Linear(96, 2))
     optimiser = torch.optim.Adam(layers.parameters(), 2e-3)
-    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, 2_000, False, data, sigmas, generator)
+    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, n_steps, False, data, sigmas, generator)
+
+
+def with_noise_from_elsewhere(data, sigmas, generator, n_steps=500):
+    """Batches and levels come from the generator, and noise from the global one."""
+    layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
+    optimiser = torch.optim.Adam(layers.parameters(), 2e-2)
+    draw = WRONG_NOISE["global generator"]
+    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, n_steps, True, data, sigmas, generator, draw)
+
+
+def untrained(data, sigmas, generator, n_steps=500):
+    """No optimizer.step()."""
+    layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
+    still = torch.optim.SGD(layers.parameters(), 0.0)
+    return fitted(layers, lambda i: sigmas[i, None].log(), still, n_steps, True, data, sigmas, generator)
 
 
 def ladder_of_logarithms(high, low, n):
@@ -116,4 +131,5 @@ WRONG = {
         "a chain's noise is the next one's at the next step": noise_passed_on,
         **with_noise(anneal, DEPENDENT_NOISE | WRONG_NOISE),
     },
+    "train_score": {"noise from the global generator": with_noise_from_elsewhere, "no step": untrained},
 }

@@ -98,6 +98,8 @@ SAYS_OF_LAW = dict(zip(("a product", "uniform"), OTHER_NOISE, strict=True))  # i
 NAMED = {
     ("gaussian_score", "^ for a power"): r"write x\*\*2",
     ("sliced_loss", "no create_graph"): "give torch.autograd.grad create_graph=True",
+    ("train_score", "noise from the global generator"): "draw from torch's global generator",
+    ("train_score", "no step"): "does not depend on n_steps",
 }
 for name, exercise in EXERCISES.items():
     NAMED |= {(name, how): WRONG_FORM for how in of_wrong_form(exercise, exercise.right)}
