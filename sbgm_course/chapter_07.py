@@ -6,8 +6,15 @@ from sbgm_course.chapter_01 import weight_mistakes
 from sbgm_course.exercise import Sign, exercise, in_both_precisions, noise
 
 
+def _around_grey(x, sigma):
+    """The score of N(½, 1) with noise: linear, so that the law is known of noise that enters it."""
+    return (0.5 - x) / (1 + sigma**2)
+
+
 def _shaken(trial):
     for score, start, _ in trial.batches((100, 1, 20, 15), (150, 2, 14, 8)):
+        if start.shape[1] == 1:
+            score = _around_grey
         # such that no two of the mistakes below lead to nearly the same law
         sigma = trial.uniform(0.45, 0.5)
         pull = trial.uniform(0.55, 0.6)
@@ -75,6 +82,10 @@ guess_and_shake.mistakes = {
         _shaken_with(factor=lambda sigma: sigma**4),
     "the chain does not move towards the guess":
         _shaken_with(factor=lambda sigma: 0.0),
+    "the noise comes before the guess: the score is asked at the old x, and the noise is added last":
+        lambda score, x, sigma, pull, kick, generator: guess_and_shake.right(
+            score, x + kick * sigma * noise(x, generator), sigma, pull, 0.0, generator
+        ),
 }  # fmt: skip
 
 

@@ -70,6 +70,10 @@ def _old(sigma, following):
     return sigma
 
 
+def _repaired(x, image, mask):
+    return torch.where(mask, image, x)
+
+
 fill_step.mistakes = {
     "after the last level the known pixels are the network's guess: put the image in there, too":
         lambda score, x, image, mask, sigma, following, generator: fill_step.right(
@@ -94,8 +98,8 @@ fill_step.mistakes = {
     "the guess is the move alone: from where does it start?": _fill_with(start=0.0),
     "the score is that of the next level: the chain is still at σ":
         _fill_with(told=lambda sigma, following: following),
-    "the known pixels are put in before the guess: they belong into the guess":
-        _fill_with(first=lambda x, image, mask: torch.where(mask, image, x)),
+    "the known pixels are put in before the guess: they belong in the guess":
+        (_fill_with(first=_repaired), _fill_with(first=_repaired, known=lambda x, guess, image: guess)),
     "the known pixels are the network's guess: the image is known there":
         _fill_with(known=lambda x, guess, image: guess),
     "the known pixels have no noise: the score at the next level expects its noise everywhere":

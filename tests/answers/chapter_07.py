@@ -20,10 +20,6 @@ def shake_between(score, x, sigma, pull, kick, generator):
     return torch.normal(torch.lerp(x, guess, pull), kick * sigma, generator=generator)
 
 
-def shake_before_asking(score, x, sigma, pull, kick, generator):
-    return shake(score, x + kick * sigma * noise(x, generator), sigma, pull, 0.0, generator)
-
-
 def best_guess_one_by_one(x, data, sigma):
     guesses = []
     for one in x:
@@ -69,7 +65,6 @@ RIGHT = {
 }
 WRONG = {
     "guess_and_shake": {
-        "noise before the guess": shake_before_asking,
         "noise even without a kick": noise_without_a_kick,
         **with_noise(shake, DEPENDENT_NOISE | WRONG_NOISE),
     },
