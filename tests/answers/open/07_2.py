@@ -5,13 +5,13 @@ import torch
 import sbgm
 from sbgm import measure
 
-torch.set_grad_enabled(False)
 network = sbgm.load_network("own_network")
 judge = measure.load_classifier("mnist_judge")
 sigmas = network.sigmas.tolist()
 generator = torch.Generator().manual_seed(0)
 
 
+@torch.no_grad()
 def go_down(x, level):
     """The chains at the start of each level from this one on, and at the end."""
     states = [x]
