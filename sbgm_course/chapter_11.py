@@ -52,6 +52,7 @@ score_of_ddpm.mistakes = {
         _ddpm_with(share=lambda sigma: 1 / (1 + sigma)),
         _ddpm_with(share=lambda sigma: (1 + sigma**2) ** -0.5),
     ),
+    "this is x itself: where is the network asked?": lambda predict_noise, x, sigma: 1 * x,
     "this is the clean point, x − σ ẑ: the score is asked for":
         lambda predict_noise, x, sigma: x + sigma**2 * score_of_ddpm.right(predict_noise, x, sigma),
 }  # fmt: skip

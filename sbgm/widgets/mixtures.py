@@ -414,7 +414,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
 
     quarters = [n / 4 for n in range(21)]
     controls = {
-        "noise": selection("c", quarters, 0.0),
+        "noise": selection("c", quarters, 5.0),
         "n_steps": selection("steps", range(4, 101), 20),
     }
     alt = "Chains that went from noise to the mixture in few steps, and their density"

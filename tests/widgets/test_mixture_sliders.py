@@ -305,5 +305,5 @@ def test_the_readers_step_goes_down_the_ladder():
 
     explorer = level_steps_explorer(step=step)
     ladder = geometric_sigmas(40, 0.1, 21).tolist()
-    assert seen == [(high, low, 0.0) for high, low in itertools.pairwise(ladder)]
+    assert seen == [(high, low, 5.0) for high, low in itertools.pairwise(ladder)]
     assert cloud_of(explorer).allclose(start() / 400, atol=1e-5)
