@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 CHAPTERS_HEAD = """# The chapters
 
+Chapters 0 to 8 are the main line. Chapters 9, 10 and 11 are electives, in any order. [Chapter
+0](notebooks/00_start_here.ipynb) has a short way, of one evening; [one hour](notebooks/one_hour.ipynb) is for a class or a visitor.
+
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
 the outputs of their last run. The claims that a chapter settles are in the [ledger](data/results/README.md).
 """
@@ -33,7 +36,7 @@ try](../playground.md#play-{scene}).*
 
 
 class Page:
-    """A notebook of the series: a chapter, or the lab notebook of its number.
+    """A notebook of the series: a chapter, the lab notebook of its number, or one hour, which has none.
 
     Args:
         path: of its file.
@@ -41,9 +44,8 @@ class Page:
     Attributes:
         file: where it is read from.
         place: where it lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb".
-        number: its chapter's.
+        number: its chapter's, or None.
         is_chapter: whether it is the chapter itself.
-        called: what a link to it says: "chapter 3", or "lab 3".
         content: the notebook.
         title: its heading.
     """
@@ -51,9 +53,8 @@ class Page:
     def __init__(self, path: Path) -> None:
         self.file = path
         self.place = f"{path.parent.name}/{path.name}"
-        self.number = int(path.name[:2])
-        self.is_chapter = path.parent.name == "notebooks"
-        self.called = f"{'chapter' if self.is_chapter else 'lab'} {self.number}"
+        self.number = int(path.name[:2]) if path.name[0].isdigit() else None
+        self.is_chapter = path.parent.name == "notebooks" and self.number is not None
         self.content = nbformat.read(path, as_version=4)
         self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
 
@@ -123,8 +124,8 @@ def plain(markdown: str) -> str:
 
 
 def pages_in(folder: Path) -> list[Page]:
-    """The numbered notebooks in a folder, in their order."""
-    return [Page(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+    """The notebooks in a folder, in their order."""
+    return [Page(path) for path in sorted(folder.glob("*.ipynb"))]
 
 
 def outside_code(pattern: re.Pattern, change: Callable[[re.Match], str], markdown: str) -> str:

@@ -27,7 +27,7 @@ from notebooks import NOTEBOOKS, ROOT, pages, read, tags_of, write
 
 EXERCISE_TAG = "exercise"
 SOLUTION_TAG = "solution"
-CHAPTERS = {int(path.stem[:2]): path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
+CHAPTERS = {int(path.stem[:2]): path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))}
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TO_ANSWER = re.compile(r"\n+\*Your answer:\* …\s*\Z")
 CONFIG = """\

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import sbgm_course as checks
 from notebooks import read
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))}
 EXERCISES = {name: e for name, e in checks.exercises().items() if e.chapter in CHAPTERS}
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -69,3 +70,16 @@ def test_every_chapter_has_some_listed_in_the_order_of_its_lesson():
     stubs = [(e.chapter, place(name)[1]) for name, e in EXERCISES.items()]
     assert stubs == sorted(stubs)
     assert {chapter for chapter, _ in stubs} == CHAPTERS.keys() - {0, 8}
+
+
+def test_the_hour_sets_four_of_them_with_the_same_solutions():
+    cells = read(ROOT / "notebooks" / "one_hour.ipynb").cells
+    numbers = []
+    for stub, solution in itertools.pairwise(cells):
+        if tagged(stub, "exercise"):
+            name = re.search(r"def (\w+)", stub.source)[1]
+            of_chapter, i = place(name)
+            assert stub.source == of_chapter[i].source
+            assert FENCE.findall(solution.source) == FENCE.findall(of_chapter[i + 1].source)
+            numbers.append(EXERCISES[name].number)
+    assert numbers == ["1.2", "3.1", "4.2", "6.1"]

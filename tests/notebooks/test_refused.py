@@ -10,7 +10,7 @@ import notebooks as tool
 import sbgm_course as checks
 from notebooks import read, tags_of
 
-CHAPTERS = {int(path.stem[:2]): path for path in tool.NOTEBOOKS.glob("*.ipynb")}
+CHAPTERS = {int(path.stem[:2]): path for path in tool.NOTEBOOKS.glob("[0-9]*.ipynb")}
 # an answer that gives numbers, and no figure
 UNDRAWN = {"score_of_ddpm"}
 DRAWN = [name for name in checks.exercises() if name not in UNDRAWN]

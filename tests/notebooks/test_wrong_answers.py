@@ -23,7 +23,7 @@ from answers import mistakes_of
 from notebooks import read, tags_of
 from release import FENCE
 
-CHAPTERS = {int(path.stem[:2]): path for path in tool.NOTEBOOKS.glob("*.ipynb")}
+CHAPTERS = [path for path in tool.all_notebooks() if any("exercise" in tags_of(cell) for cell in read(path).cells)]
 SET_UP = f"""
 import itertools, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
@@ -53,8 +53,8 @@ class Part:
     cells: list[str] = dataclasses.field(default_factory=list)
 
 
-def parts_of(chapter: int) -> list[Part]:
-    cells = read(CHAPTERS[chapter]).cells
+def parts_of(chapter: Path) -> list[Part]:
+    cells = read(chapter).cells
     parts = [Part()]
     for cell, below in zip(cells, [*cells[1:], None], strict=True):
         if "exercise" in tags_of(cell):
@@ -67,7 +67,7 @@ def parts_of(chapter: int) -> list[Part]:
 
 
 SOLUTION = "the solution"
-Choose = Callable[[int, list[str]], list[str]]  # of the answers to an exercise, by the exercise's number in a chapter
+Choose = Callable[[int, list[str]], list[str]]  # of the answers to an exercise, by a number
 
 
 def one_in_turn(number: int, answers: list[str]) -> list[str]:
@@ -91,19 +91,19 @@ def answers_to(part: Part) -> dict[str, str]:
     return mistakes | {SOLUTION: part.solution}
 
 
-def cells_of(chapter: int, choose: Choose) -> Iterator[NotebookNode]:
+def cells_of(chapter: Path, choose: Choose) -> Iterator[NotebookNode]:
     """The cells to run; each knows of the answer that it runs with."""
     yield new_code_cell(SET_UP, metadata={"answer": ""})
-    for number, part in enumerate(parts_of(chapter), start=chapter):
+    for number, part in enumerate(parts_of(chapter), start=CHAPTERS.index(chapter)):
         answers = answers_to(part)
         for how in choose(number, [*answers]) if answers else [""]:
             for source in [answers.get(how, ""), *part.cells]:
                 yield new_code_cell(source, metadata={"answer": f"{part.name}: {how}"})
 
 
-def faults_below(chapter: int, choose: Choose, folder: Path) -> list[str]:
+def faults_below(chapter: Path, choose: Choose, folder: Path) -> list[str]:
     """Errors, and lines that are said of a solution, each after the answer that led to it."""
-    notebook = read(CHAPTERS[chapter])
+    notebook = read(chapter)
     notebook.cells = [*cells_of(chapter, choose)]
     place = {"metadata": {"path": str(tool.NOTEBOOKS)}}
     client = NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=600, resources=place)
@@ -120,6 +120,6 @@ def faults_below(chapter: int, choose: Choose, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("choose", [one_in_turn, pytest.param(every_one, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("chapter", sorted({exercise.chapter for exercise in checks.exercises().values()}))
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_no_cell_below_a_wrong_answer_ends_in_an_error(chapter, choose, tmp_path):
     assert faults_below(chapter, choose, tmp_path) == []
