@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS_HEAD = """# The chapters
 
 Chapters 0 to 8 are the main line. Chapters 9, 10 and 11 are electives, in any order. [Chapter
-0](notebooks/00_start_here.ipynb) has a short way, of one evening; [one hour](notebooks/one_hour.ipynb) is for a class or a visitor.
+0](notebooks/00_start_here.ipynb) has a short way, of one evening. [One hour](notebooks/one_hour.ipynb) is for a class
+or a visitor.
 
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
 the outputs of their last run. The claims that a chapter settles are in the [ledger](data/results/README.md).
