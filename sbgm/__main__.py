@@ -93,8 +93,8 @@ def parser_of(command: str) -> Parser:
         epilog=f"example:\n  {module.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    tables = {name: getattr(module, name.upper(), None) for name in ("groups", "defaults")}
-    add_options(parser, module.Options, **tables)
+    groups = getattr(module, "GROUPS", None)
+    add_options(parser, module.Options, groups=groups, defaults=getattr(module, "DEFAULTS", None))
     required = [action for action in parser._actions if action.required]
     words = [" ".join([*action.option_strings, str(action.metavar)]) for action in required]
     parser.usage = f"{parser.prog} {' '.join(words)} [options]"

@@ -17,10 +17,10 @@ A parameter that none of them fits has its own check in `Annotated`:
     ... def load(name: Annotated[str, one_of(["mnist", "digits"])], n: Annotated[int, count_from(2)]) -> None: ...
     >>> load("minst", 2)
     Traceback (most recent call last):
-    ValueError: name must be one of 'mnist', 'digits', got 'minst'; did you mean 'mnist'?
+    sbgm.guard.ArgumentError: name must be one of 'mnist', 'digits', got 'minst'; did you mean 'mnist'?
     >>> load("mnist", 1)
     Traceback (most recent call last):
-    ValueError: n must be at least 2, got 1
+    sbgm.guard.ArgumentError: n must be at least 2, got 1
 
 The functions whose names begin with `require_` return the value that they looked at. They serve where a value is not
 an argument, or must fit another one.
@@ -93,7 +93,7 @@ def checked(function: F) -> F:
         1.5
         >>> half(-3)
         Traceback (most recent call last):
-        ValueError: sigma must be finite and positive, got -3.0
+        sbgm.guard.ArgumentError: sigma must be finite and positive, got -3.0
     """
     if inspect.isclass(function):
         function.__init__ = checked(function.__init__)

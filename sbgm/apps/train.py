@@ -774,7 +774,7 @@ def train(
                     nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
                 # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
                 scale = scaler.scale(torch.ones((), device=device))
-                value = require_finite_step(total, optimizer, step, settings.steps, scale)
+                value = require_finite_step(total, optimizer, step, settings.steps, scale)  # pyright: ignore[reportArgumentType] - of a tensor it makes one
                 optimizer.param_groups[0]["lr"] = settings.rate(step)
                 scaler.step(optimizer)
                 scaler.update()

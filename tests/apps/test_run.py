@@ -246,7 +246,7 @@ def test_code_in_a_checkpoint_is_not_run(stopped, tmp_path):
 
     torch.save({"state": Malicious()}, stopped / "step-0000005" / "state.pt")
     with_sums(stopped / "step-0000005")
-    with pytest.raises(ValueError, match="state.pt can't be read"):
+    with pytest.raises(ValueError, match=r"state\.pt can't be read"):
         run(stopped, resume=True)
     assert not (tmp_path / "harm").exists()
 

@@ -170,7 +170,8 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
     before = (tmp_path / "samples.safetensors").read_bytes()
     capsys.readouterr()
     assert run(*arguments, "--seed", 1) == 1
-    assert f"sheet.png, got {tmp_path}; or add --overwrite" in capsys.readouterr().err
+    held = "samples.safetensors and sheet.png"
+    assert capsys.readouterr().err == f"sbgm: {tmp_path} holds {held}; to replace them, add --overwrite\n"
     assert (tmp_path / "samples.safetensors").read_bytes() == before
     assert run(*arguments, "--seed", 1, "--overwrite") == 0
     assert (tmp_path / "samples.safetensors").read_bytes() != before
