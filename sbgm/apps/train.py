@@ -437,12 +437,13 @@ def owned(folder: Path, accelerator: Accelerator, settings: Settings, *, resume:
             lock.acquire()
         except Timeout:
             raise BlockingIOError(f"{folder} is in use: another process trains the run there") from None
-        require_free(folder, settings, resume=resume)  # again, since another may have come first
-        for path in folder.glob("*.partial"):
-            if LEFT.fullmatch(path.name):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    accelerator.wait_for_everyone()
     try:
+        if accelerator.is_main_process:
+            require_free(folder, settings, resume=resume)  # again, since another process may have come first
+            for path in folder.glob("*.partial"):
+                if LEFT.fullmatch(path.name):
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        accelerator.wait_for_everyone()
         yield
     finally:
         lock.release()
@@ -574,9 +575,9 @@ def what_is_trained(network: sbgm.ScoreNetwork, data: Images, loss: Loss | None)
     words += f"It is a {name_of(network)}"
     if "channels" in arguments or "width" in arguments:
         words += f" of width {arguments.get('channels', arguments.get('width'))}"
-    ladder = [f"{sigma:g}" for sigma in network.ladder]
-    words += f" with {sbgm.training.n_parameters(network):,} weights, at {len(ladder)} levels, σ = {ladder[0]}"
-    words += f" … {ladder[-1]}; " if len(ladder) > 1 else "; "
+    ladder = network.ladder
+    levels = f"{len(ladder)} levels, σ = {ladder[0]:g} … {ladder[-1]:g}" if len(ladder) > 1 else f"σ = {ladder[0]:g}"
+    words += f" with {sbgm.training.n_parameters(network):,} weights, at {levels}; "
     if loss is not None:
         return f"{words}its loss is {name_of(loss)}."
     return f"{words}its loss is Eq. 6, which is D/2 = {channels * height * width / 2:g} for a score of zero."
@@ -669,7 +670,7 @@ def train(
     record = dataclasses.asdict(settings) | {"loss": None if loss is None else name_of(loss)}
     del record["device"]  # a run may go on elsewhere
     if network is not None:
-        record |= {"network": name_of(network), "channels": None}
+        record |= {"network": type(network).__qualname__, "channels": None}
     if resume:
         require_same(record, old_record)
     step = step_of(checkpoints(folder)[-1]) if resume and checkpoints(folder) else 0
