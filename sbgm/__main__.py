@@ -17,8 +17,12 @@ COMMANDS = {
     "sample": "draw images from a trained network",
     "download": "fetch a data set",
 }
-ARGUMENTS = {"source": "data", "path": "network", "folder": "out"}
-"""What the library calls an argument that an option of another name gives."""
+ARGUMENTS = {
+    "train": {"source": "data", "path": "from_", "folder": "out"},
+    "sample": {"source": "data", "path": "network"},
+    "download": {},
+}
+"""The options that give an argument to which the library has another name."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -37,26 +41,33 @@ def main(words: list[str] | None = None) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
         if sys.stderr.isatty():
             print(f"sbgm {command}: loading torch …", file=sys.stderr)
-    parser = Parser()
     try:
-        module = importlib.import_module(f"sbgm.apps.{command}")
-        parser = parser_of(command)
-        given = vars(parser.parse_args(words[1:]))
-        try:
-            module.Options(**given)  # looks at every value, before any work
-        except ValueError as error:
-            parser.error(in_flags(str(error), parser))
-        with warnings.catch_warnings():
-            warnings.showwarning = say_warning
-            return module.main(**given) or 0
+        return do(command, words[1:])
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
-        name, must, rest = str(error).partition(" must ")
-        message = in_flags(f"{ARGUMENTS.get(name, name)}{must}{rest}", parser)
-        print(f"sbgm: {message}", file=sys.stderr)
+        print(f"sbgm: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
         print("Stopped.", file=sys.stderr)
         return 130
+
+
+def do(command: str, words: list[str]) -> int:
+    """Load a command and do it; return the exit status. An error names an argument by its option."""
+    module = importlib.import_module(f"sbgm.apps.{command}")
+    from sbgm.guard import ArgumentError  # which loads torch
+
+    parser = parser_of(command)
+    given = vars(parser.parse_args(words))
+    try:
+        module.Options(**given)  # looks at every value, before any work
+    except ArgumentError as error:
+        parser.error(in_flags(error, parser))
+    with warnings.catch_warnings():
+        warnings.showwarning = say_warning
+        try:
+            return module.main(**given) or 0
+        except ArgumentError as error:
+            raise ValueError(in_flags(error, parser, ARGUMENTS[command])) from error
 
 
 def parser_of_all() -> Parser:
@@ -82,7 +93,8 @@ def parser_of(command: str) -> Parser:
         epilog=f"example:\n  {module.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_options(parser, module.Options, groups=module.GROUPS, defaults=getattr(module, "DEFAULTS", None))
+    groups = getattr(module, "GROUPS", None)
+    add_options(parser, module.Options, groups=groups, defaults=getattr(module, "DEFAULTS", None))
     required = [action for action in parser._actions if action.required]
     words = [" ".join([*action.option_strings, str(action.metavar)]) for action in required]
     parser.usage = f"{parser.prog} {' '.join(words)} [options]"

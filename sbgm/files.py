@@ -233,16 +233,18 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, Fact]]]:
     """A safetensors file open for reading, and its facts; what is wrong with it is raised in our words."""
     from safetensors import SafetensorError, safe_open
 
+    from sbgm.guard import ArgumentError
+
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"path must be a safetensors file, but there is none at {path}")
+        raise FileNotFoundError(f"there is no safetensors file at {path}")
     try:
         with safe_open(path, framework="pt") as file:
             if not isinstance(facts := json.loads((file.metadata() or {}).get("facts", "{}")), dict):
                 raise ValueError(f"its facts must be a table, got {facts!r}")
             yield file, facts
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
+        raise ArgumentError("path", f"be a whole safetensors file, but {path} is not: {error}") from error
 
 
 def file_hash(path: Path) -> str:

@@ -17,10 +17,10 @@ A parameter that none of them fits has its own check in `Annotated`:
     ... def load(name: Annotated[str, one_of(["mnist", "digits"])], n: Annotated[int, count_from(2)]) -> None: ...
     >>> load("minst", 2)
     Traceback (most recent call last):
-    ValueError: name must be one of 'mnist', 'digits', got 'minst'; did you mean 'mnist'?
+    sbgm.guard.ArgumentError: name must be one of 'mnist', 'digits', got 'minst'; did you mean 'mnist'?
     >>> load("mnist", 1)
     Traceback (most recent call last):
-    ValueError: n must be at least 2, got 1
+    sbgm.guard.ArgumentError: n must be at least 2, got 1
 
 The functions whose names begin with `require_` return the value that they looked at. They serve where a value is not
 an argument, or must fit another one.
@@ -50,6 +50,34 @@ F = TypeVar("F", bound=Callable)
 Check = Callable[[Any, str], object]  # of a value and its argument's name; raises
 
 
+class ArgumentError(ValueError):
+    """An argument that is not what it must be.
+
+    Attributes:
+        name: the argument's.
+        must: what it must be, in words that follow "must".
+        got: what it was, None where `must` says so.
+
+    Example:
+        >>> error = sbgm.guard.ArgumentError("n", "be at least 2", 1)
+        >>> str(error), error.name
+        ('n must be at least 2, got 1', 'n')
+    """
+
+    def __init__(self, name: str, must: str, got: object = None) -> None:
+        super().__init__(name, must, got)
+        self.name = name
+        self.must = must
+        self.got = got
+
+    def __str__(self) -> str:
+        return f"{self.name} must {self.must}" + ("" if self.got is None else f", got {self.got}")
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of another type than it must be."""
+
+
 def checked(function: F) -> F:
     """Check each argument of a function by the annotation of its parameter, whenever it is called.
 
@@ -65,7 +93,7 @@ def checked(function: F) -> F:
         1.5
         >>> half(-3)
         Traceback (most recent call last):
-        ValueError: sigma must be finite and positive, got -3.0
+        sbgm.guard.ArgumentError: sigma must be finite and positive, got -3.0
     """
     if inspect.isclass(function):
         function.__init__ = checked(function.__init__)
@@ -128,7 +156,7 @@ def instance_of(kind: Any, words: str) -> Check:
 
     def check(value: Any, name: str) -> None:
         if not isinstance(value, kind):
-            raise TypeError(f"{name} must be {words.format(name=name)}, got {type(value).__name__}")
+            raise ArgumentTypeError(name, f"be {words.format(name=name)}", type(value).__name__)
 
     return check
 
@@ -141,7 +169,7 @@ def require_number(value: Any, name: str) -> float:
     if isinstance(value, Tensor) and value.numel() == 1:  # a level of a ladder is one
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise ArgumentTypeError(name, "be a number", repr(value))
     return float(value)
 
 
@@ -151,7 +179,7 @@ def number_that(words: str, holds: Callable[[float], bool]) -> Check:
     def check(value: Any, name: str) -> None:
         number = require_number(value, name)
         if not holds(number):
-            raise ValueError(f"{name} must {words}, got {number}")
+            raise ArgumentError(name, words, number)
 
     return check
 
@@ -166,9 +194,9 @@ def count_from(least: int) -> Check:
 
     def check(value: Any, name: str) -> None:
         if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name} must be a whole number, got {value!r}")
+            raise ArgumentTypeError(name, "be a whole number", repr(value))
         if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+            raise ArgumentError(name, f"be at least {least}", value)
 
     return check
 
@@ -324,7 +352,7 @@ def one_of(choices: Iterable[object]) -> Check:
     def check(value: object, name: str) -> None:
         if value not in admitted:
             listed = ", ".join(map(repr, admitted))
-            raise ValueError(f"{name} must be one of {listed}, got {value!r}{did_you_mean(value, admitted)}")
+            raise ArgumentError(name, f"be one of {listed}", f"{value!r}{did_you_mean(value, admitted)}")
 
     return check
 

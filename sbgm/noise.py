@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sbgm.guard import (
+    ArgumentError,
     Batch,
     Generator,
     Positive,
@@ -89,7 +90,7 @@ def _descending(levels: list[float]) -> Tensor:
     sigma_max = levels[0]
     sigma_min = levels[-1]
     if sigma_min >= sigma_max:
-        raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
+        raise ArgumentError("sigma_min", f"be smaller than sigma_max = {sigma_max}", sigma_min)
     # networks keep their ladder in float32, and look a σ up in it
     ladder = torch.tensor(levels, dtype=torch.float32)
     if not (ladder[0].isfinite() and ladder[-1] > 0 and (ladder[:-1] > ladder[1:]).all()):

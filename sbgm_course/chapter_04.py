@@ -216,7 +216,7 @@ annealed_langevin.mistakes = {
 # --- a training -------------------------------------------------------------------------------------------------------
 
 
-class Drawn(NamedTuple):
+class SamplesBesideData(NamedTuple):
     """What Algorithm 1 draws with a trained score, beside the data, and how wrong the score is.
 
     Attributes:
@@ -247,14 +247,14 @@ class Drawn(NamedTuple):
 def drawn(x, data, target, noise, generator):
     """Look at samples (N, 2), which carry some noise, beside data (M, 2) from a target of three clusters."""
     if not x.isfinite().all():
-        return Drawn(diverged=True)
+        return SamplesBesideData(diverged=True)
     distance, nearest = torch.cdist(x, target.means).min(dim=1)
     in_widths = distance / (target.stds[nearest] ** 2 + noise**2).sqrt()
     shares = nearest.bincount(minlength=3) / len(x)
     right_shares = torch.cdist(data, target.means).argmin(dim=1).bincount(minlength=3) / len(data)
     fresh = target.sample(20_000, noise, generator=generator)
     half_way = torch.cdist(fresh, data).amin(dim=1).median()
-    return Drawn(
+    return SamplesBesideData(
         diverged=False,
         stray=float((in_widths > 5).double().mean()),
         width=float((in_widths[in_widths <= 5].square().mean() / 2).sqrt()),

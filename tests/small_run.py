@@ -25,6 +25,7 @@ SETTINGS = Settings(
     measure_every=2,
     save_every=2,
     threads=1,
+    device="cpu",
 )
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -46,7 +47,7 @@ def small_network():
 
 def run(folder, settings=SETTINGS, network=None, images=IMAGES, **options):
     """Train in a folder; return the losses of all steps."""
-    train(settings, folder, network=network or small_network(), images=set_of(images), device="cpu", **options)
+    train(settings, folder, network=network or small_network(), images=set_of(images), **options)
     return losses(folder)
 
 

@@ -61,5 +61,5 @@ def test_a_damaged_file_is_named(tmp_path, content):
         with pytest.raises(ValueError, match=r"path must be a whole safetensors file, but .*a.safetensors is not"):
             read(path)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="there is none at"):
+    with pytest.raises(FileNotFoundError, match="there is no safetensors file at"):
         load_tensors(path)

@@ -1,10 +1,12 @@
 """Arguments checked by annotation: what is passed on, and what is no number."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
-from sbgm.guard import Batch, Count, Ladder, Positive, as_list, checked, require_number, unchecked
+from sbgm.guard import ArgumentError, Batch, Count, Ladder, Positive, as_list, checked, require_number, unchecked
 
 
 @checked
@@ -25,6 +27,16 @@ def test_a_missing_argument_and_one_too_many_are_named_in_pythons_own_words():
         echo()
     with pytest.raises(TypeError, match=r"echo\(\) got an unexpected keyword argument 'sigma'"):
         echo(torch.ones(2, 3), [1.0], 1.0, sigma=1.0)
+
+
+@pytest.mark.parametrize("count", [0, 1.5])
+def test_an_error_holds_what_its_message_says_and_goes_from_process_to_process(count):
+    with pytest.raises((ValueError, TypeError)) as refused:
+        echo(torch.ones(2, 3), [1.0], 1.0, count)
+    error = pickle.loads(pickle.dumps(refused.value))
+    assert isinstance(error, ArgumentError)
+    assert str(error) == str(refused.value) == f"{error.name} must {error.must}, got {error.got}"
+    assert (error.name, error.got) == ("count", {0: 0, 1.5: "1.5"}[count])
 
 
 @pytest.mark.parametrize("number", [1j, torch.tensor(1j), np.bool_(True), True, "1", [1.0], torch.ones(2)])

@@ -153,7 +153,8 @@ def ship_run(run: Path, path: Path, n_held_out: int = 256) -> Path:
     record = read_record(run)
     network = load_network(run)
     steps = network.facts["step"]
-    settings = Settings(**{field.name: record[field.name] for field in dataclasses.fields(Settings)})
+    names = [field.name for field in dataclasses.fields(Settings) if field.name in record]
+    settings = Settings(**{name: record[name] for name in names})
     settings = dataclasses.replace(settings, steps=steps)
     log = pandas.read_csv(run / "log.csv")
     log = log[log["step"] <= steps]  # a killed run's log may go beyond its last checkpoint

@@ -142,7 +142,6 @@ def crop_and_resize(photo: Image.Image) -> Tensor:
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
-GROUPS: dict[str, str] = {}
 EXAMPLE = "sbgm download mnist"
 ONE_OF_THE_NAMES = f"one of {', '.join(NAMES)}"  # Sphinx reads no f-string in a class
 

@@ -13,8 +13,12 @@ import re
 import typing
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
+if TYPE_CHECKING:
+    from sbgm.guard import ArgumentError
+
+CUSTOMARY = {"--lr": "--learning-rate", "--epochs": "--steps", "--num-samples": "-n", "--image-size": "--size"}
 Device = Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"]
 
 
@@ -27,8 +31,11 @@ class Parser(argparse.ArgumentParser):
         if wrong is not None:
             from sbgm.guard import did_you_mean
 
-            choices = re.findall(r"[\w-]+", message.partition("(choose from ")[2])
-            message += did_you_mean(wrong[1].strip("'"), choices or self._option_string_actions)
+            word = wrong[1].strip("'")
+            choices = re.findall(r"[\w-]+", message.partition("(choose from ")[2]) or self._option_string_actions
+            if CUSTOMARY.get(word) in choices:
+                word = CUSTOMARY[word]
+            message += did_you_mean(word, choices)
         super().error(message)
 
 
@@ -88,26 +95,31 @@ def flag_of(name: str) -> str:
     return f"-{name}" if len(name) == 1 else f"--{name.rstrip('_').replace('_', '-')}"
 
 
-def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
-    """A message in which the argument that it begins with has the name of the option that gives it.
+def in_flags(error: ArgumentError, parser: argparse.ArgumentParser, other_names: Mapping[str, str] = {}) -> str:
+    """What an error says, with the argument under the name of the option that gives it.
 
     "step_size must be …" from the library is "--step-size must be …" on the command line.
+
+    Args:
+        error: of the library.
+        parser: has the options.
+        other_names: of options, by what the library calls the argument.
     """
-    name, must, rest = message.partition(" must ")
+    name = other_names.get(error.name, error.name)
     for action in parser._actions:
-        if must and action.dest == name:
+        if action.dest == name:
             name = action.option_strings[0] if action.option_strings else name.upper()
-    return f"{name}{must}{rest}"
+    return str(type(error)(name, error.must, error.got))
 
 
 def name_or_folder(*names: str) -> Callable[[str, str], None]:
     """State in an annotation that a value must be one of these names, such as of data sets, or a folder's path."""
 
     def check(value: str, name: str) -> None:
-        from sbgm.guard import did_you_mean
+        from sbgm.guard import ArgumentError, did_you_mean
 
         if value not in names and not Path(value).exists():
             near = did_you_mean(value, names)
-            raise ValueError(f"{name} must be one of {', '.join(names)}, or a folder, got {value!r}{near}")
+            raise ArgumentError(name, f"be one of {', '.join(names)}, or a folder", f"{value!r}{near}")
 
     return check

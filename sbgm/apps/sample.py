@@ -20,7 +20,18 @@ import sbgm
 from sbgm import samplers
 from sbgm.apps.options import Device, name_or_folder
 from sbgm.files import content_hash, file_hash, save_tensors
-from sbgm.guard import Count, NonNegative, Positive, Score, Whole, checked, count_from, did_you_mean, one_of
+from sbgm.guard import (
+    ArgumentError,
+    Count,
+    NonNegative,
+    Positive,
+    Score,
+    Whole,
+    checked,
+    count_from,
+    did_you_mean,
+    one_of,
+)
 from sbgm.images.data import NAMES, SETS, load_images
 from sbgm.images.devices import compiled, fast_precision, find_device, idle_cores, on_device
 from sbgm.images.drawing import cost_of, fitted_start, gaussian_start, generate, kept_folder, uniform_start
@@ -113,17 +124,15 @@ class Options:
         for name in ("step_size", "n_steps"):
             value = getattr(self, name)
             if value is None and settings.get(name, 1.0) is None:
-                raise ValueError(f"{name} must be given for {self.sampler}")
+                raise ArgumentError(name, f"be given for {self.sampler}")
             if value is not None and name not in settings:
-                raise ValueError(f"{name} must be left out with {self.sampler}, which has no such setting, got {value}")
+                raise ArgumentError(name, f"be left out with {self.sampler}, which has no such setting", value)
         if self.schedule != "geometric" and self.levels is None:
-            raise ValueError(f"schedule must come with --levels, got {self.schedule} alone")
+            raise ArgumentError("schedule", "come with --levels", f"{self.schedule} alone")
         if self.guidance is not None and self.label is None:
-            raise ValueError(f"guidance must come with --label, got {self.guidance} alone")
+            raise ArgumentError("guidance", "come with --label", f"{self.guidance} alone")
         if (self.data is not None) != (self.start == "fitted"):
-            raise ValueError(
-                f"data must be given with --start fitted, and only then, got {self.data} with {self.start}"
-            )
+            raise ArgumentError("data", "be given with --start fitted, and only then", f"{self.data} with {self.start}")
 
 
 def main(**given: Any) -> None:
@@ -136,14 +145,13 @@ def main(**given: Any) -> None:
     written = [file.name, "sheet.png", *(["png"] if options.pngs else [])]
     existing = [name for name in written if (options.out / name).exists()]
     if existing and not options.overwrite:
-        files = " and ".join(existing)
-        raise FileExistsError(f"out must be a folder without {files}, got {options.out}; or add --overwrite")
+        raise FileExistsError(f"{options.out} holds {' and '.join(existing)}; to replace them, add --overwrite")
     device = torch.device(find_device(options.device))
     torch.set_num_threads(options.threads or idle_cores())
     network: Any = sbgm.load_network(options.network)
     shape = network.image_shape
     if shape is None:
-        raise ValueError(f"network must be one for images, and {options.network} does not say of which shape")
+        raise ArgumentError("network", f"be one for images, and {options.network} does not say of which shape")
     classes = {}
     labels = None
     if options.label is not None:
@@ -236,7 +244,7 @@ def images_like(name: str, shape: tuple[Literal[1, 3], int, int]) -> Tensor:
     images = load_images(data)[:2_000]
     if images.shape[1:] != shape:
         got = f"{tuple(images.shape[1:])} of {name}"
-        raise ValueError(f"data must be images of shape {shape}, as the network's, got {got}")
+        raise ArgumentError("data", f"be images of shape {shape}, as the network's", got)
     return images
 
 
@@ -260,12 +268,12 @@ def named_classes(network: ScoreNetwork, labels: list[str]) -> dict[str, int]:
         ValueError: the network has no such class.
     """
     if not network.n_classes:
-        raise ValueError(f"label must be left out, because this network was trained without classes, got {labels[0]}")
+        raise ArgumentError("label", "be left out, because this network was trained without classes", labels[0])
     names = network.classes or tuple(map(str, range(network.n_classes)))
     numbers = {str(number): number for number in range(len(names))}
     numbers |= {name: number for number, name in enumerate(names)}
     for label in labels:
         if label not in numbers:
-            choices = f"{', '.join(names)}, or its number, 0 to {len(names) - 1}"
-            raise ValueError(f"label must be a class, {choices}, got {label!r}{did_you_mean(label, names)}")
+            must = f"be a class, {', '.join(names)}, or its number, 0 to {len(names) - 1}"
+            raise ArgumentError("label", must, f"{label!r}{did_you_mean(label, names)}")
     return {names[numbers[label]]: numbers[label] for label in labels}

@@ -128,11 +128,15 @@ def is_available(name: SetName) -> bool:
 def not_readable(name: str, reason: str) -> DataNotFoundError:
     """Return the error of a data set that can't be read, which says why and what to do."""
     dataset = SETS[name]
-    remedy = (
-        f"Move {dataset.home} away if it is there, then run `sbgm download {name}` once ({dataset.size}). Or set "
-        f"SBGM_DATA to the folder that holds {dataset.home}. Without a network, see {shipped_folder() / 'README.md'}."
+    run = f"run `sbgm download {name}` once ({dataset.size})"
+    if is_available(name):
+        words = f"{dataset.title} can't be read from {data_folder()}: {reason}. Move {dataset.home} away, then {run}."
+    else:
+        words = f"{dataset.title} is not in {data_folder()} yet: {run}."
+    return DataNotFoundError(
+        f"{words} Or set SBGM_DATA to the folder that holds {dataset.home}. Without a network, see "
+        f"{shipped_folder() / 'README.md'}."
     )
-    return DataNotFoundError(f"{dataset.title} can't be read from {data_folder()}: {reason}. {remedy}")
 
 
 # --- before training -------------------------------------------------------------------------------------------------

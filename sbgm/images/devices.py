@@ -11,7 +11,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from sbgm.guard import Score, checked, one_of
+from sbgm.guard import ArgumentError, Score, checked, one_of
 
 __all__ = [
     "autocast",
@@ -128,7 +128,7 @@ def find_device(name: str | None = None) -> str:
         try:
             torch.empty(0, device=name)
         except (RuntimeError, AssertionError):  # each device has an error of its own
-            raise ValueError(f"device must be one of this machine's, such as cpu, got {name}") from None
+            raise ArgumentError("device", "be one of this machine's, such as cpu", name) from None
         return name
     if torch.cuda.is_available():
         return "cuda"

@@ -20,7 +20,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from sbgm.files import content_hash
-from sbgm.guard import Count, Whole, checked, instance_of
+from sbgm.guard import ArgumentError, Count, Whole, checked, instance_of
 from sbgm.images.data import DataNotFoundError, DataSet
 from sbgm.noise import derived_generator
 
@@ -64,9 +64,9 @@ def own_images(
         The set, which `load_images` and `load_labels` take in place of a name.
 
     Raises:
-        DataNotFoundError: there is no such folder, or there are fewer than eight images.
-        ValueError: pictures can't be read, are smaller than `size`, or are grey of more than 8 bits, and the message
-            names them all; or the images or labels are of another kind.
+        DataNotFoundError: there is no such folder.
+        ValueError: there are fewer than eight images; or pictures can't be read, are smaller than `size`, or are grey
+            of more than 8 bits, and the message names them all; or the images or labels are of another kind.
 
     Example:
         >>> own = sbgm.own_images(torch.rand(20, 1, 28, 28), size=8)
@@ -94,7 +94,7 @@ def own_images(
     tops = {file.relative_to(folder).parts[0] for file in pictures}
     is_split = not {"train", "test"}.isdisjoint(top.casefold() for top in tops)
     if is_split and tops != {"train", "test"}:
-        raise ValueError(f"source must hold all its pictures in train and test, or none, got {sorted(tops)}")
+        raise ArgumentError("source", "hold all its pictures in train and test, or none", sorted(tops))
     images = _read(folder, pictures, size, n_channels, skip_bad)
     places = [file.relative_to(folder).parts for file in images]
     is_test = None
@@ -197,7 +197,7 @@ def _read(folder: Path, files: Sequence[Path], size: int, n_channels: int | None
     if bad and not skip_bad:
         named = "".join(f"\n  {name}: {why}" for name, why in bad.items())
         way_on = "To leave them out, add --skip-bad (in Python skip_bad=True)"
-        raise ValueError(f"source must hold pictures that can be used, and {share} can't be:{named}\n{way_on}")
+        raise ArgumentError("source", f"hold pictures that can be used, and {share} can't be:{named}\n{way_on}")
     if bad:
         warnings.warn(f"pictures that can't be used are left out, {share}: {', '.join(bad)}", stacklevel=4)
     return images
@@ -208,7 +208,7 @@ def _data_set(
 ) -> DataSet:
     """A data set of images (C, H, W); `is_test` (N,) says which are the test split, or the seed where it is None."""
     if len(images) < 8:
-        raise DataNotFoundError(f"source must hold at least 8 images ({' '.join(SUFFIXES)}), got {len(images)}")
+        raise ArgumentError("source", f"hold at least 8 images ({' '.join(SUFFIXES)})", len(images))
     n_channels = max(len(image) for image in images)
     pixels = torch.stack([image.expand(n_channels, -1, -1) for image in images])
     order = torch.randperm(len(images), generator=derived_generator(seed))

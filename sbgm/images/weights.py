@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors, shipped_folder
 from sbgm.guard import (
+    ArgumentError,
     FilePath,
     Ladder,
     Network,
@@ -127,8 +128,8 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
 
 def checksums(checkpoint: Path) -> str:
     """The content of a checkpoint's SHA256SUMS, as `sha256sum -c` reads it."""
-    files = [file for file in sorted(checkpoint.iterdir()) if file.name != "SHA256SUMS"]
-    return "".join(f"{file_hash(file)}  {file.name}\n" for file in files)
+    files = [*sorted(checkpoint.glob("*.safetensors")), checkpoint / "state.pt"]  # a system may put more there
+    return "".join(f"{file_hash(file)}  {file.name}\n" for file in files if file.is_file())
 
 
 def shipped_networks(name: FilePath) -> str:
@@ -319,9 +320,8 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
         with torch.device("meta"):
             claimed = build(facts).float()  # whatever torch's default is
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"path must hold a network that this version can build, but {path} does not: {error}"
-        ) from error
+        must = f"hold a network that this version can build, but {path} does not: {error}"
+        raise ArgumentError("path", must) from error
     saved, _ = load_tensors(path)
     _require_weights(claimed, saved, path)
     network = build(facts).float()
@@ -404,7 +404,7 @@ def _require_weights(
         shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (saved, weights)]
         if shapes[0] != shapes[1]:
             there = f"{name} is {shapes[0]}, not {shapes[1]}"
-            raise ValueError(f"network must have {wanted_is} {Path(path).name}, but there {there}")
+            raise ArgumentError("network", f"have {wanted_is} {Path(path).name}, but there {there}")
         admitted = FLOATS if weights[name].is_floating_point() else (weights[name].dtype,)
         if saved[name].dtype not in admitted:
             raise ValueError(f"{name} in {path} must be of {' or '.join(map(str, admitted))}, got {saved[name].dtype}")

@@ -160,10 +160,12 @@ def test_cifar10_is_read_and_never_where_a_file_is_damaged(home, monkeypatch):
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "celeba"])
 def test_a_missing_set_says_where_it_is_sought_and_what_to_do(home, name):
     assert not data.is_available(name)
-    with pytest.raises(DataNotFoundError, match=rf"read from .*home: .* missing.* `sbgm download {name}` .*README\.md"):
+    with pytest.raises(DataNotFoundError, match=rf" is not in .*home yet: run `sbgm download {name}` .*README\.md"):
         load_images(name)
     (home / data.SETS[name].home).mkdir(parents=True)
     assert data.is_available(name)  # so that nothing falls back in silence
+    with pytest.raises(DataNotFoundError, match=r"can't be read from .*home: .* missing.* Move "):
+        load_images(name)
 
 
 # --- the download ----------------------------------------------------------------------------------------------------

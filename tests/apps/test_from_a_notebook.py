@@ -9,18 +9,15 @@ import pytest
 import torch
 
 import sbgm
-from sbgm.apps.train import Training, make_accelerator, on_threads
 from sbgm.files import load_tensors
 from seeds import seeded
 from small_run import (
-    IMAGES,
     SETTINGS,
     assert_same_run,
     changed,
     in_training,
     last_step,
     run,
-    set_of,
     small_network,
     stop,
 )
@@ -100,7 +97,7 @@ def test_one_call_begins_a_run_and_goes_on_with_it(tmp_path, whole, made):
     assert run(folder, resume=True) == whole[1]
     assert_same_run(folder, whole[0])
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(FileNotFoundError, match="resume must find a run in"):
+    with pytest.raises(FileNotFoundError, match="there is no run to resume in"):
         run(tmp_path, resume=True)
 
 
@@ -126,22 +123,6 @@ def test_an_error_in_the_watcher_and_an_interrupt_leave_the_kernel_as_it_was_and
     assert last_step(folder) == begun_at + 1
     assert seen == [*([begun_at] if begun_at else []), begun_at + 1]  # where it goes on, and where it stopped
     assert run(folder, settings, resume=True) == whole[1]
-
-
-def test_a_training_can_be_stepped_through_by_hand(tmp_path, whole):
-    folder = tmp_path / "run"
-    training = Training(SETTINGS, folder, make_accelerator("cpu"), network=small_network(), images=set_of(IMAGES))
-    assert not folder.exists()
-    folder.mkdir()
-    training.load()
-    training.begin()
-    with on_threads(1):
-        assert [training.make_step() for _ in range(2)] == pytest.approx(whole[1][:2], rel=0, abs=0)
-        losses, _ = training.measure()
-        training.save()
-    log = pandas.read_csv(whole[0] / "log.csv")
-    assert losses == log.loc[1, losses.keys()].to_dict()
-    assert (training.step, last_step(folder)) == (2, 2)
 
 
 def test_a_thread_that_may_not_set_handlers_trains_without(tmp_path, whole):

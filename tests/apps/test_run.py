@@ -10,7 +10,6 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from pickle import UnpicklingError
 
 import pandas
 import pytest
@@ -64,7 +63,7 @@ def test_a_run_that_is_stopped_saves_and_goes_on_as_if_it_had_not_stopped(whole,
 
 def test_a_schedulers_sigterm_saves_too_and_is_told_by_the_exit_status(tmp_path, monkeypatch):
     network = in_training(3, lambda score: os.kill(os.getpid(), signal.SIGTERM) or score)
-    number = program.train(changed(), tmp_path / "run", network=network, images=set_of(IMAGES), device="cpu")
+    number = program.train(changed(), tmp_path / "run", network=network, images=set_of(IMAGES))
     assert (number, last_step(tmp_path / "run")) == (signal.SIGTERM, 3)
     monkeypatch.setattr(program, "train", lambda *_, **__: number)
     assert cli.main(["train", "digits", "--out", str(tmp_path / "other")]) == 128 + signal.SIGTERM
@@ -199,14 +198,55 @@ def test_a_checkpoint_without_its_checksums_is_damaged(stopped, damage):
         run(stopped, resume=True)
 
 
+@pytest.mark.parametrize("name", [".DS_Store", ".ipynb_checkpoints/x.txt"])
+def test_what_a_system_puts_into_a_checkpoint_is_not_looked_at(stopped, whole, name):
+    path = stopped / "step-0000005" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("of the Finder, or of JupyterLab")
+    assert load_network(stopped).facts["step"] == 5
+    assert run(stopped, resume=True) == whole[1]
+
+
+def with_sums(checkpoint):
+    """As its writer would have left it."""
+    (checkpoint / "SHA256SUMS").write_text(checksums(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)), "moments have other shapes"),
+        (lambda state: state["optimizer"]["state"].update({99: {}}), "index"),
+        (lambda state: state["log"]["losses"].append(1.0), "it is of step 6"),
+        (lambda state: state.update(record=None), "NoneType"),
+        (lambda state: state.pop("log"), "log"),
+    ],
+)
+def test_a_strangers_state_is_refused_in_a_line(stopped, change, says):
+    """A moment of another shape would be written beyond its end."""
+    file = stopped / "step-0000005" / "state.pt"
+    state = torch.load(file)
+    change(state)
+    torch.save(state, file)
+    with_sums(file.parent)
+    with pytest.raises(ValueError, match=f"state.pt can't be read: .*{says}"):
+        run(stopped, resume=True)
+
+
+def test_a_renamed_checkpoint_is_no_other_step(stopped):
+    (stopped / "step-0000005").rename(stopped / "step-0000007")
+    with pytest.raises(ValueError, match=r"network\.safetensors is of step 5; remove step-0000007"):
+        run(stopped, resume=True)
+
+
 def test_code_in_a_checkpoint_is_not_run(stopped, tmp_path):
     class Malicious:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "harm"),)
 
     torch.save({"state": Malicious()}, stopped / "step-0000005" / "state.pt")
-    (stopped / "step-0000005" / "SHA256SUMS").write_text(checksums(stopped / "step-0000005"))
-    with pytest.raises(UnpicklingError):
+    with_sums(stopped / "step-0000005")
+    with pytest.raises(ValueError, match=r"state\.pt can't be read"):
         run(stopped, resume=True)
     assert not (tmp_path / "harm").exists()
 
@@ -226,7 +266,7 @@ def test_what_is_no_checkpoint_is_left_alone(stopped, whole):
         ('{"network": "Mine"}', "--network must be one of 'RefineNet', 'DigitNetwork', got 'Mine'"),
         ('{"seed"', "settings.json can't be read: Expecting"),
         ("[" * 10**5, "settings.json can't be read: .*recursion"),
-        ("[]", "settings.json must hold a table of settings, got list"),
+        ("[]", "settings.json holds no table of settings, but a list"),
     ],
 )
 def test_settings_that_are_damaged_are_said_in_a_line(tmp_path, capsys, text, says):
@@ -266,6 +306,33 @@ def test_settings_that_were_edited_are_not_gone_on_with(tmp_path, capsys):
     assert cli.main([*words, "2", "--resume"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"labels": lambda split: torch.arange(40) // 20}, "the labels that the run began with, got others"),
+        ({"images": lambda split: 1 - IMAGES if split == "test" else IMAGES}, "the held out images that the run began"),
+        ({"images": lambda split: 1 - IMAGES if split == "train" else IMAGES}, "the images that the run began with"),
+    ],
+)
+def test_other_labels_and_other_images_are_not_gone_on_with(tmp_path, changes, says):
+    data = set_of(IMAGES)._replace(labels=lambda split: torch.arange(40) % 2, classes=("a", "b"))
+    settings = changed(classes=True, network="DigitNetwork", steps=1)
+    program.train(settings, tmp_path / "run", images=data)
+    with pytest.raises(ValueError, match=f"data must hold {says}"):
+        program.train(settings, tmp_path / "run", images=data._replace(**changes), resume=True)
+
+
+def test_what_can_be_refused_without_the_pictures_is_refused_before_they_are_read(tmp_path, monkeypatch):
+    run(tmp_path / "run", changed(steps=1))
+    monkeypatch.setattr(program, "read_images", None)
+    with pytest.raises(FileExistsError, match="holds files"):
+        run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"seed must be 0, as in the run, got 1"):
+        run(tmp_path / "run", changed(seed=1), resume=True)
+    with pytest.raises(ValueError, match="folder must lie outside of"):
+        run(tmp_path / "photos" / "run", changed(data=str(tmp_path / "photos")))
+
+
 # --- nothing is overwritten ------------------------------------------------------------------------------------------
 
 
@@ -287,14 +354,14 @@ def test_what_is_no_runs_is_never_taken_for_what_a_killed_one_left(tmp_path):
     for name in ("film.partial", "tmp.partial", "step-one.partial", "log.csv.partial"):
         folder = tmp_path / name.replace(".partial", "")
         (folder / name).mkdir(parents=True)
-        with pytest.raises(FileExistsError, match=r"folder must be empty, but .* holds files"):
+        with pytest.raises(FileExistsError, match="holds files"):
             run(folder)
         assert names(folder) == [name]
 
 
 def test_an_existing_run_is_not_overwritten_unasked(whole):
     before = {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match=r"folder must be empty, but .* holds files; to continue .* add --resume"):
+    with pytest.raises(FileExistsError, match=r"holds files; to continue .* add --resume"):
         run(whole[0])
     assert {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()} == before
 
@@ -305,6 +372,6 @@ def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_p
     (tmp_path / "other" / "thesis.tex").write_text("…")
     before, out = sorted(tmp_path.rglob("*")), tmp_path / folder
     assert cli.main(["train", "digits", "--device", "cpu", "--out", str(out), "--resume"]) == 1
-    error = f"--resume must find a run in {out}, but there is no settings.json"
+    error = f"there is no run to resume in {out}: it holds no settings.json"
     assert error in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before

@@ -25,7 +25,9 @@ def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_t
     assert cli.main(["train", "digits", "--out", "run", "--steps", "60", *STUDENTS]) == 0
     said = capsys.readouterr().out
     counts = "The network trains on 1,437 images of 1×8×8; 360 more are held out.\n"
-    assert said.startswith(f"{counts}Look at run/sheets while it trains.\n")
+    network = "It is a DigitNetwork of width 64 with 221,792 weights, at 2 levels, σ = 1 … 0.01; "
+    loss = "its loss is Eq. 6, which is D/2 = 32 for a score of zero.\n"
+    assert said.startswith(f"{counts}{network}{loss}Look at run/sheets while it trains.\n")
     assert sheets(here / "run") == [1, 50, 60]
     assert Image.open("run/sheets/step-0000060.png").width >= 8 * 128
     command = re.search("To draw images from the network: sbgm (sample run .*)\n$", said)[1]

@@ -10,7 +10,7 @@ from answers import normal
 from balance import annealed_variances
 from sbgm_course import exercise
 from sbgm_course.calls import MixtureField
-from sbgm_course.chapter_04 import Drawn, drawn, train_score
+from sbgm_course.chapter_04 import SamplesBesideData, drawn, train_score
 from sbgm_course.exercise import Law, compare_law, law_of, noise
 
 # --- checks draws ----------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def three_clusters(*weights: float) -> MixtureField:
 TARGET = three_clusters(0.15, 0.25, 0.6)
 
 
-def beside_data(change, seed: int = 0) -> Drawn:
+def beside_data(change, seed: int = 0) -> SamplesBesideData:
     """What is seen of 1,000 fresh points with noise, after a change of them, beside 300 data."""
     generator = torch.Generator().manual_seed(seed)
     data = TARGET.sample(300, generator=generator)

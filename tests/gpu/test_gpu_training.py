@@ -20,7 +20,7 @@ DATA = set_of(IMAGES)._replace(labels=lambda split: torch.arange(16) % 3, classe
 
 def run(folder, device="cuda", effect=None, **changes):
     """Train on a device; return how often the host waited between the scores of each training step and of the next."""
-    settings = dataclasses.replace(SETTINGS, **changes)
+    settings = dataclasses.replace(SETTINGS, device=device, **changes)
     network = new_network(settings, IMAGES, 3)
     totals = []
 
@@ -30,7 +30,7 @@ def run(folder, device="cuda", effect=None, **changes):
             return score if effect is None else effect(score, len(totals))
 
     network.register_forward_hook(hook)
-    train(settings, folder, network=network, images=DATA, device=device, resume=True, watch=stop_in(folder))
+    train(settings, folder, network=network, images=DATA, resume=True, watch=stop_in(folder))
     return [after - before for before, after in itertools.pairwise(totals)]
 
 

@@ -170,7 +170,8 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
     before = (tmp_path / "samples.safetensors").read_bytes()
     capsys.readouterr()
     assert run(*arguments, "--seed", 1) == 1
-    assert f"sheet.png, got {tmp_path}; or add --overwrite" in capsys.readouterr().err
+    held = "samples.safetensors and sheet.png"
+    assert capsys.readouterr().err == f"sbgm: {tmp_path} holds {held}; to replace them, add --overwrite\n"
     assert (tmp_path / "samples.safetensors").read_bytes() == before
     assert run(*arguments, "--seed", 1, "--overwrite") == 0
     assert (tmp_path / "samples.safetensors").read_bytes() != before
@@ -184,7 +185,7 @@ def test_no_picture_of_an_earlier_run_stays_and_no_batch_of_a_stopped_one_goes(w
     (tmp_path / "samples.safetensors").unlink()
     (tmp_path / "sheet.png").unlink()
     assert run(*arguments, 2) == 1
-    assert f"out must be a folder without png, got {tmp_path}" in capsys.readouterr().err
+    assert f"{tmp_path} holds png; to replace them, add --overwrite" in capsys.readouterr().err
     assert run(*arguments, 2, "--overwrite") == 0
     assert sorted(file.name for file in (tmp_path / "png").iterdir()) == ["00000.png", "00001.png"]
     assert [path.name for path in tmp_path.glob(".batches*")] == [stopped.name]

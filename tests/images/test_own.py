@@ -132,7 +132,7 @@ def test_a_class_of_which_all_pictures_are_left_out_is_none(tmp_path):
 @pytest.mark.parametrize("n", [0, 7])
 def test_a_folder_without_pictures_is_refused(tmp_path, n):
     folder = folder_of(tmp_path / "photos", n)
-    with pytest.raises(DataNotFoundError, match=rf"source must hold at least 8 images .*got {n}"):
+    with pytest.raises(ValueError, match=rf"source must hold at least 8 images .*got {n}"):
         own_images(folder, 8)
 
 
