@@ -20,8 +20,8 @@ def ncsn_loss(score, x, sigmas, levels, z):
     """`ncsn_loss(score, x, sigmas, levels, z)`: the objective over a ladder (Eq. 5 and 6) with λ(σ) = σ².
 
     x and z are (B, *shape), sigmas is a descending tensor (L,), levels holds an index from 0 for every example, (B,),
-    and the score takes (x, σ) with σ of shape (B,), and is asked once, for the whole batch. The loss is one number,
-    averaged over the batch, and must be differentiable by the score's parameters.
+    and the score takes (x, σ) of the whole batch, σ of shape (B,). The loss is one number, averaged over the batch,
+    and must be differentiable by the score's parameters.
     """
     sigma = sigmas[levels]
     each = sigma.reshape(-1, *[1] * (x.ndim - 1))  # broadcasts against x
@@ -78,6 +78,7 @@ ncsn_loss.mistakes = {
         (_ncsn_with(noise=2), _ncsn_with(noise=0), _ncsn_with(noise=0.5)),
     "the score is told the level's index: which is its second argument?":
         _ncsn_with(told=lambda sigmas, levels: levels.to(sigmas.dtype)),
+    "the score is told log σ: it takes σ itself": _ncsn_with(told=lambda sigmas, levels: sigmas[levels].log()),
     "divided by the number of levels, too: one level an example is already a mean over them":
         lambda score, x, sigmas, *rest: ncsn_loss.right(score, x, sigmas, *rest) / len(sigmas),
     "summed over the batch and averaged over an example's coordinates: it is the other way round":
@@ -116,6 +117,8 @@ look_far.mistakes = {
     "the matrix meets h from the wrong side: which index of W is summed over, p or q?":
         lambda h, weight, bias: look_far.right(h, weight.T, bias),
     "where is the bias b_p?": lambda h, weight, bias: look_far.right(h, weight, 0 * bias),
+    "the bias is averaged over the places: each place has its own":
+        lambda h, weight, bias: look_far.right(h, weight, bias.mean().expand_as(bias)),
     "the bias has the wrong sign": lambda h, weight, bias: look_far.right(h, weight, -bias),
     "h itself is added: what is new is asked for, the block adds it to h later":
         lambda h, weight, bias: look_far.right(h, weight, bias) + h,
