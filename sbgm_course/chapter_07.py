@@ -1,11 +1,12 @@
 """Exercises of chapter 7: image generation."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from sbgm_course.chapter_01 import weight_mistakes
-from sbgm_course.exercise import Case, Sign, Trial, exercise, in_both_precisions, noise
+from sbgm_course.exercise import Sign, Trial, exercise, in_both_precisions, noise
 
 
 def _around_grey(x, sigma):
@@ -13,7 +14,7 @@ def _around_grey(x, sigma):
     return (0.5 - x) / (1 + sigma**2)
 
 
-def _shaken(trial: Trial) -> Iterator[Case]:
+def _shaken(trial: Trial) -> Iterator[tuple[Any, ...]]:
     for score, start, _ in trial.batches((100, 1, 20, 15), (150, 2, 14, 8)):
         if start.shape[1] == 1:
             score = _around_grey
@@ -24,7 +25,7 @@ def _shaken(trial: Trial) -> Iterator[Case]:
         yield score, start[:1].expand_as(start), sigma, pull, kick
 
 
-def _pulled(trial: Trial) -> Iterator[Case]:
+def _pulled(trial: Trial) -> Iterator[tuple[Any, ...]]:
     for score, x, sigma, pull, _ in _shaken(trial):
         yield score, x, sigma, pull, 0.0
 
