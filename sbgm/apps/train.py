@@ -67,6 +67,7 @@ ORDER, PART, HELD_OUT = range(3)  # what a generator derived from the seed is fo
 HIDDEN = 0.1  # of the labels are hidden in training, so that the network learns the score of any class too
 EARLY = (1, 50, 100, 200, 500)  # steps at which a run is measured too, since one looks at its beginning
 N_SHOWN = 8  # images of a sheet
+N_EVALUATIONS = 100  # of the score for a sheet, at least
 LEFT = re.compile(r"step-(\d{7,}|\w{8})\.partial|(settings\.json|log\.csv)\.\d+\.partial")  # by a killed process
 
 __all__ = ["SCALES", "Settings", "settings_of", "train"]
@@ -344,7 +345,7 @@ def measure(
 ) -> tuple[Row, Tensor | None]:
     """Return the held-out loss by level, and a sheet of samples, with the same noise at every call.
 
-    A sheet is quick, and rough: ancestral sampling, one evaluation a level, from the images' normal law.
+    A sheet is drawn by Algorithm 1 from the images' normal law with α_i = σ_i², in some hundred evaluations.
 
     Args:
         score: of the network or of its average.
@@ -365,7 +366,10 @@ def measure(
         generator = derived_generator(seed, N_SHOWN, device=sigmas.device)
         x = fitted_start(data.some, float(sigmas[0]))((N_SHOWN, *data.some.shape[1:]), generator)
         clamped = sbgm.in_range(lambda x, sigma: score(x, sigma, *label))
-        sheet = sbgm.final(sbgm.ancestral(clamped, x, sigmas, generator=generator, denoise_last=True)).cpu()
+        n_steps = math.ceil(N_EVALUATIONS / len(sigmas))
+        step_size = float(sigmas[-1]) ** 2
+        states = sbgm.annealed_langevin(clamped, x, sigmas, step_size=step_size, n_steps=n_steps, generator=generator)
+        sheet = sbgm.denoise(clamped, sbgm.final(states), float(sigmas[-1])).cpu()
         sheets.mkdir(exist_ok=True)
         save_sheet(sheets / f"step-{step:07d}.png", sheet, names=[data.names[turn] for turn in turns])
         save_tensors(sheets / f"step-{step:07d}.safetensors", {"sheet": sheet})
