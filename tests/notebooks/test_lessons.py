@@ -14,7 +14,10 @@ from release import SOLUTION_TAG
 
 LESSONS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 DERIVATION_TAG = "derivation"
-WORDS = 3_200  # of Markdown, solutions and derivations apart
+NOT_OPEN = r"<details>.*?</details>|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|^\|.*$"  # folds, formulas, code, links, tables
+NUMBER = r"(?<![\w.])[−-]?\d[\d,.]*"
+WORDS = 1_900  # that are open
+NUMBERS = 0.035  # for each of them
 LINES = 125  # of code that is seen
 LONGEST = 25  # of a cell
 A_MOVE = 400_000  # bytes
@@ -24,10 +27,10 @@ WITH_EXERCISES = [path for path in LESSONS if path.stem not in ("00_start_here",
 by_chapter = pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
 
 
-def texts(path: Path, *tagged: str) -> list[str]:
-    """The Markdown cells with this tag, or those that are neither solutions nor derivations."""
-    cells = (cell for cell in read(path).cells if cell.cell_type == "markdown")
-    return [cell.source for cell in cells if {SOLUTION_TAG, DERIVATION_TAG} & {*tags_of(cell)} == {*tagged}]
+def open_text(path: Path) -> str:
+    """What a lesson says in prose that is not folded."""
+    texts = (cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    return "\n".join(re.sub(NOT_OPEN, " ", text, flags=re.DOTALL | re.MULTILINE) for text in texts)
 
 
 def pictures(path: Path) -> list[tuple[int, bytes]]:
@@ -42,13 +45,17 @@ def pictures(path: Path) -> list[tuple[int, bytes]]:
 
 @by_lesson
 def test_a_lesson_is_short(path):
-    assert sum(len(text.split()) for text in texts(path)) <= WORDS
+    prose = open_text(path)
+    n_words = len(prose.split())
+    assert n_words <= WORDS
+    assert len(re.findall(NUMBER, prose)) <= NUMBERS * n_words
     seen = [c.source for c in read(path).cells if c.cell_type == "code" and FOLDED_TAG not in tags_of(c)]
     n_lines = sorted(sum(bool(line.strip()) for line in source.splitlines()) for source in seen)
     assert sum(n_lines) <= LINES
     assert n_lines[-1] <= LONGEST
-    for text in texts(path, DERIVATION_TAG):
-        assert text.startswith("<details><summary>")
+    for cell in read(path).cells:
+        if DERIVATION_TAG in tags_of(cell):
+            assert cell.source.startswith("<details><summary>")
 
 
 @by_lesson
