@@ -19,7 +19,7 @@ SHOWN = {  # a picture's name, and the chapter and the first words of the captio
     "ladder": ("04", "Left: 700 of 12,800 chains"),
     "full_experiment": ("08", '`"hour"` on MNIST\'s digits'),
     "figure2": ("02", "Our Fig. 2."),
-    "figure5": ("08", "Our Fig. 5."),
+    "figure5": ("08", "Our Fig. 5:"),
     "figure6": ("09", "Our Fig. 6,"),
 }
 
@@ -28,10 +28,8 @@ def main() -> None:
     """Write all of them."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    (training,) = re.findall(r"sbgm (train digits .*?)  +#", readme)
     pictures = {name: figure_of(*place) for name, place in SHOWN.items()}
     pictures["moons"] = left_by(["-c", lines], "moons.png")
-    pictures["two_minutes"] = left_by(["-m", "sbgm", *training.split()], "runs/digits/sheets/*.png")
     for name, picture in pictures.items():
         (FOLDER / f"{name}.png").write_bytes(picture)
 
