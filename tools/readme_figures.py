@@ -16,7 +16,7 @@ from notebooks import NOTEBOOKS, ROOT, read
 
 FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
-    "ladder": ("04", "Left: 700 of 12,800 chains"),
+    "ladder": ("04", "Left: some of the chains"),
     "full_experiment": ("08", '`"hour"` on MNIST\'s digits'),
     "figure2": ("02", "Our Fig. 2."),
     "figure5": ("08", "Our Fig. 5:"),
