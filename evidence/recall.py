@@ -14,7 +14,9 @@ from torch import Tensor
 from sbgm import geometric_sigmas, guided, load_images, load_network, measure
 from sbgm.measure.classifier import load_classifier
 
-N, N_DRAWS, NEIGHBOURS = 500, 5, 3
+N = 500  # digits of a draw
+N_DRAWS = 5
+NEIGHBOURS = 3  # k of recall
 STUDENT = 2.776  # of four degrees of freedom
 
 
@@ -46,7 +48,8 @@ def main() -> None:
         for c in (0, 1, 100):  # 100 renews all noise
             pairs = [measure.prdc(seen(digits(w, c, seed)), real, k=NEIGHBOURS)[:2] for seed in range(N_DRAWS)]
             values = torch.tensor([[share.value for share in pair] for pair in pairs], dtype=torch.float64)
-            means, halves = values.mean(dim=0), STUDENT * values.std(dim=0) / N_DRAWS**0.5
+            means = values.mean(dim=0)
+            halves = STUDENT * values.std(dim=0) / N_DRAWS**0.5
             words = [f"{m:.2f} ± {h:.2f}" for m, h in zip(means.tolist(), halves.tolist(), strict=True)]
             print(f"w = {w}, c = {c}: precision {words[0]}, recall {words[1]}", flush=True)
 

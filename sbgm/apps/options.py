@@ -96,7 +96,7 @@ def flag_of(name: str) -> str:
 
 
 def in_flags(error: ArgumentError, parser: argparse.ArgumentParser, other_names: Mapping[str, str] = {}) -> str:
-    """What an error says, with the argument under the name of the option that gives it.
+    """Return the message of an error of the library, with the option's flag in place of the argument's name.
 
     "step_size must be …" from the library is "--step-size must be …" on the command line.
 
