@@ -49,23 +49,17 @@ $(GRADING): $(ALL)
 lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
-# What looks at the project, a compiler or an editor rather than at the library, its rooms and its lessons, so that a user
-# need not wait for it.
-UPKEEP := tests/browser tests/docs tests/evidence $(patsubst %,tests/%.py,gpu/test_gpu_chapter gpu/test_gpu_precisions \
-  images/test_compiled notebooks/test_again notebooks/test_lessons notebooks/test_links notebooks/test_refused \
-  notebooks/test_wrong_answers tools/test_release tools/test_nbval_comparison tools/test_notebooks \
-  tools/test_readme_figures test_editor test_environment test_readme test_versions test_wheel)
 # Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
 PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(ALL)  ## set up, test the library, and compare every lesson with a fresh run
-	$(PYTEST) --nbval notebooks tests $(UPKEEP:%=--ignore=%)
+	$(PYTEST) --nbval notebooks tests
 
 test-all: $(GRADING)  ##! the same, and the evidence with its scripts, the site, the wheel, the tools, a class of students, the tests in a browser
-	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks evidence tests
+	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests evidence docs tools
 
 test-browser: $(ALL)  ##! drive the sliders and open the site in Chromium; fail where there is none
-	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
+	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest docs/tests/browser
 
 test-slow: $(ALL)  ##! run the tests that take long: hours in all
 	$(PY) -m pytest -m slow

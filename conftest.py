@@ -22,11 +22,11 @@ CELL_TIMEOUT = 300.0
 # What takes longest begins first, lest one worker is left with it at the end. One file builds the site; the others that
 # look at it come when it is there, lest their workers wait for it.
 LONGEST = (
-    "tests/docs/test_site.py", "tests/browser/test_lab.py", "tests/tools/test_release.py",
-    "tests/notebooks/test_wrong_answers.py", "notebooks", "tests/browser",
-    "tests/evidence/test_digit_claims.py", "tests/images/test_devices.py",
-    "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
-    "tests/evidence/test_M2.py",
+    "docs/tests/test_site.py", "docs/tests/browser/test_lab.py", "tools/tests/test_release.py",
+    "tools/tests/test_wrong_answers.py", "notebooks", "docs/tests/browser",
+    "evidence/tests/test_digit_claims.py", "tests/images/test_devices.py",
+    "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tools/tests/test_readme.py",
+    "tools/tests/test_wheel.py", "evidence/tests/test_M2.py",
 )  # fmt: skip
 # what a test with a marker needs, in the data folder
 DATA_SETS = {

@@ -1,7 +1,9 @@
-"""Hypothesis draws the same examples on every machine, and more of them where only slow tests run."""
+"""Hypothesis draws the same examples on every machine, and more of them where only slow tests run; sheets are short."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
+
+from sbgm.apps import train
 
 FEW = 12
 MANY = 120
@@ -31,3 +33,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if slow_alone(config) and is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_sheets():
+    """Draw the sheets of trainings in 4 evaluations instead of 100, which take longer than a small training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "N_EVALUATIONS", 4)
+        yield

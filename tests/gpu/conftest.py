@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from simulated import Gpu
 
 

@@ -6,10 +6,10 @@ import signal
 
 import pytest
 import torch
-from simulated import Gpu
 
 from sbgm.apps.train import Settings, new_network, train
 from seeds import seeded
+from simulated import Gpu
 from small_run import assert_same_run, losses, set_of
 
 SETTINGS = Settings("digits", levels=2, batch_size=4, flips=True, classes=True, ema=0.9, clip=100.0, steps=3)
@@ -45,21 +45,22 @@ def stop_in(folder):
     return watch
 
 
-def assert_trains(folder, precision):
-    """In a precision, as the CPU does in 32 bits, and to the same bits with a stop on the way."""
+@pytest.mark.parametrize(
+    "changes",
+    [{"channels": 2}, *({"network": "DigitNetwork", "precision": precision} for precision in ("bf16", "fp16"))],
+    ids=["fp32", "bf16", "fp16"],
+)
+def test_a_gpu_trains_as_the_cpu_does_in_32_bits_and_to_the_same_bits_with_a_stop_on_the_way(tmp_path, changes):
+    """In 16 bits, too: on a simulated GPU the layers stay in 32, and the scale does not."""
     with Gpu():
-        waits = run(folder / "whole", channels=2, precision=precision)
+        waits = run(tmp_path / "whole", **changes)
         for n_steps in (2, 3):
-            run(folder / "stopped", channels=2, precision=precision)
-            assert len(losses(folder / "stopped")) == n_steps
+            run(tmp_path / "stopped", **changes)
+            assert len(losses(tmp_path / "stopped")) == n_steps
     assert waits[1] <= 2  # from the second step to the third; after the first it is measured
-    assert_same_run(folder / "stopped", folder / "whole")
-    run(folder / "cpu", "cpu", channels=2)
-    assert losses(folder / "whole") == pytest.approx(losses(folder / "cpu"), rel=1e-4)
-
-
-def test_a_gpu_trains_as_the_cpu_does(tmp_path):
-    assert_trains(tmp_path, "fp32")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    run(tmp_path / "cpu", "cpu", **changes | {"precision": "fp32"})
+    assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
 
 
 def test_a_step_that_is_not_finite_is_named(tmp_path):

@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import pandas
 import pytest
 import torch
-from simulated import Gpu
 
 import sbgm_course as checks
 from notebooks import NOTEBOOKS, read
+from simulated import Gpu
 
 CHAPTERS = {int(path.stem[:2]): path for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
 # instead of an hour's: the ladder is of two high levels, which are learned in a few steps

@@ -17,7 +17,7 @@ from sbgm import load_images, load_network
 from sbgm.__main__ import main
 from sbgm.images.weights import checkpoints, step_of
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 TEXTS = {

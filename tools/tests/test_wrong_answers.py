@@ -26,7 +26,7 @@ from release import FENCE
 CHAPTERS = [path for path in tool.all_notebooks() if any("exercise" in tags_of(cell) for cell in read(path).cells)]
 SET_UP = f"""
 import itertools, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path.insert(0, {str(tool.ROOT / "tests")!r})
 from answers import mistakes_of
 import sbgm_course as checks
 from sbgm import plots

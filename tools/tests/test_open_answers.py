@@ -6,14 +6,13 @@ takes from `sbgm`.
 
 import re
 import runpy
-from pathlib import Path
 
 import pytest
 
 import notebooks as tool
 from release import SOLUTION_TAG
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "answers" / "open").glob("*.py"))
+SCRIPTS = sorted((tool.ROOT / "tests" / "answers" / "open").glob("*.py"))
 LONG = ("02_3", "02_5", "05_5")  # scripts that train or draw for more than ten seconds, by their name
 NUMBER = re.compile(r"[-−]?\d[\d,]*(?:\.\d+)?")
 by_script = pytest.mark.parametrize(

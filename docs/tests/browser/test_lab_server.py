@@ -8,7 +8,8 @@ from pathlib import Path
 
 import notebooks as tool
 import open_lab
-from browser.lab import printed_address
+
+from .lab import printed_address
 
 # `make lab` on another folder than the reader's own work/
 MAKE_LAB = """

@@ -11,7 +11,7 @@ import pytest
 
 import sbgm
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = jedi.Project(ROOT)
 
 
