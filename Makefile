@@ -51,7 +51,7 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 
 # What looks at the project, a compiler or an editor rather than at the library, its rooms and its lessons, so that a user
 # need not wait for it.
-UPKEEP := tests/browser tests/docs tests/evidence $(patsubst %,tests/%.py,gpu/test_gpu_chapter gpu/test_gpu_precisions \
+UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,gpu/test_gpu_chapter gpu/test_gpu_precisions \
   images/test_compiled notebooks/test_again notebooks/test_lessons notebooks/test_links notebooks/test_refused \
   notebooks/test_wrong_answers tools/test_release tools/test_nbval_comparison tools/test_notebooks \
   tools/test_readme_figures test_editor test_environment test_readme test_versions test_wheel)
@@ -82,7 +82,7 @@ notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form w
 reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
 	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) evidence/ledger.py && exit $$status
 
-ledger: $(ALL)  ##! rebuild data/results/README.md, the table of claims
+ledger: $(ALL)  ##! rebuild evidence/README.md, the table of claims
 	$(PY) evidence/ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/

@@ -24,9 +24,9 @@ CELL_TIMEOUT = 300.0
 LONGEST = (
     "tests/docs/test_site.py", "tests/browser/test_lab.py", "tests/tools/test_release.py",
     "tests/notebooks/test_wrong_answers.py", "notebooks", "tests/browser",
-    "tests/evidence/test_digit_claims.py", "tests/images/test_devices.py",
+    "evidence/tests/test_digit_claims.py", "tests/images/test_devices.py",
     "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
-    "tests/evidence/test_M2.py",
+    "evidence/tests/test_M2.py",
 )  # fmt: skip
 # what a test with a marker needs, in the data folder
 DATA_SETS = {

@@ -55,6 +55,7 @@ FOR_TESTS = ("fid", "notebooks", "test")
         ("sbgm_course", (), ()),
         ("tools", ("tools", "evidence"), FOR_TESTS),
         ("docs", ("docs", "tools", "evidence"), ("docs",)),
+        ("evidence", ("evidence", "tools", "tests"), FOR_TESTS),
         ("tests", ("tests", "docs", "tools", "evidence"), FOR_TESTS),
     ],
 )
