@@ -76,7 +76,7 @@ notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form w
 reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
 	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) evidence/ledger.py && exit $$status
 
-ledger: $(ALL)  ##! rebuild data/results/README.md, the table of claims
+ledger: $(ALL)  ##! rebuild evidence/README.md, the table of claims
 	$(PY) evidence/ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/

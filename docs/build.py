@@ -25,6 +25,8 @@ COPIED = (
     "data/results/*.md",
     "data/results/*.png",
     "data/results/*.json",
+    "evidence/*.md",
+    "evidence/claims/*/record.json",
 )
 
 

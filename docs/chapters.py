@@ -21,7 +21,7 @@ Chapters 0 to 8 are the main line. Chapters 9, 10 and 11 are electives, in any o
 or a visitor.
 
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
-the outputs of their last run. The claims that a chapter settles are in the [ledger](data/results/README.md).
+the outputs of their last run. The claims that a chapter settles are in the [ledger](evidence/README.md).
 """
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from drawing import SIGMA_L, Drawing, draw
-from ledger import results_folder, script_options
+from ledger import load_record, results_folder, script_options
 from mnist_samples import too_near
 from sbgm.files import load_tensors, save_tensors, write_bytes
 from sbgm.images.data import load_images, load_labels
@@ -101,7 +101,7 @@ def main() -> None:
     rows = pandas.read_csv(table).to_dict("records") if table.exists() else []
     strips = load_tensors(sheets)[0] if sheets.exists() else {}
 
-    networks = [("shipped", 0, SHIPPED, load_tensors(results_folder() / "I1.safetensors")[0]["samples"] / 255)]
+    networks = [("shipped", 0, SHIPPED, load_record("I1").tensors["samples"] / 255)]
     for words in options["budgets"]:
         budget, _, runs = words.partition("=")
         for number, weights in enumerate(map(weights_of, runs.split(","))):

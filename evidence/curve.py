@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 import ledger
 from drawing import CPU, Machine, digit_distance, kept_samples, require_enough_digits
-from ledger import Record, attach, check_weights, script_options
+from ledger import Record, as_recorded, attach, check_weights, script_options
 from sbgm.apps.sample import SAMPLERS
-from sbgm.files import content_hash, write_json
+from sbgm.files import content_hash, load_tensors, write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
 from sbgm.images.drawing import Start, cost_of, fitted_start, gaussian_start, uniform_start
@@ -405,9 +405,10 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; python evidence/curve.py {network} measures it")
     content = json.loads(file.read_text(encoding="utf-8"))
-    record = check_weights(Record(name, "", (), facts=content["facts"]))
+    facts = check_weights(Record(name, "", (), facts=content["facts"])).facts
     points, confirmed = (pandas.DataFrame(content[table]) for table in ("points", "confirmed"))
-    return SamplerCurve(points, record.facts, record.tensors, confirmed)
+    tensors, _ = load_tensors(as_recorded(file.with_suffix(".safetensors"), facts))
+    return SamplerCurve(points, facts, tensors, confirmed)
 
 
 @checked
@@ -462,7 +463,7 @@ def measure_curve(
         confirmed.append(_confirmed(entry, samples))
     how_drawn = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
     facts = attach(
-        f"{CURVE}{stem}",
+        ledger.results_folder() / f"{CURVE}{stem}.safetensors",
         sheets,
         how_drawn | {"reference": "10,000 MNIST test images"},
         networks=[network, SHIPPED_CLASSIFIER, JUDGE],
@@ -495,7 +496,8 @@ def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
     return {**_measured(entry, samples), "n_samples": len(samples), **classes}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure the curve that the command line names, and print it."""
     options = script_options(
         __doc__,
         "samples",
@@ -507,3 +509,7 @@ if __name__ == "__main__":
         },
     )
     print(measure_curve(**options))
+
+
+if __name__ == "__main__":
+    main()

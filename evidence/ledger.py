@@ -1,12 +1,55 @@
 """The ledger: what the paper claims, what we expected before we measured, what came out, and the word that follows.
 
-`claims.toml` states each claim with the bounds that its numbers are held to, and the rule for the word. A lab notebook
-measures a claim and enters it by `settle`, or confirms a recorded one by `settle_again`; what notebooks enter goes to
-`runs/ledger/`, which git ignores. A claim that takes longer than a cell may is measured by the script `ID.py` beside
-this file, which ends in `record`; claims that rest on one drawing share a script, such as `mnist_samples.py`.
+A claim is a folder, `claims/ID/`: `claim.toml` says where the claim stands, what it says, how it is measured and what
+is expected; `record.json` holds what came out, and `record.safetensors` or `record.csv` what it rests on. What chapters
+load of these ships instead, as `data/results/ID.…`, and `claim.toml` names it. A lab notebook measures a claim and
+enters it by `settle`, or confirms a recorded one by `settle_again`; what notebooks enter goes to `runs/ledger/`, which
+git ignores. A claim that takes longer than a cell may has a `measure.py`, which ends in `record`:
+`python evidence/measure.py ID`. I1, I4, I7 and I10 rest on one drawing, by `mnist_samples.py`.
 
-`make ledger` runs this file with --write: it takes what notebooks entered into `data/results/`, one JSON file a claim,
-writes the tables of `data/results/README.md`, and counts the claims in README.md.
+`make ledger` runs this file with --write: it takes what notebooks entered into the claims' folders, writes README.md
+beside this file, and counts the claims in the project's README.md.
+
+The rules:
+
+1. A claim's measure and bounds are committed before it is measured; its record names the commit, and the hash of the
+   bounds. Who changes either after a number has been seen says so in `HISTORY.md`, and measures again. A changed bound
+   waits to be measured by itself, on new seeds: a record is held to the bounds as they stand in `claim.toml`. A changed
+   measure takes a changed label, so that it waits as well.
+2. A bound on what the paper's sentence says tests the paper's statement. Where it is missed, the claim is "not
+   reproduced".
+3. A `control` is a bound on anything else: on known images or fields that the measure must tell apart, on how much was
+   measured, on what our own theory predicts, or on what we compare with beside the paper. Where it is missed, the
+   measure says nothing, and the claim is "inconclusive". A bound is declared as the one or the other with its ends. To
+   mark one as a control later changes no number: mark it in `claim.toml`, and in the record (`"yardstick": true`), and
+   let HISTORY.md say why, and whether it was met.
+4. `reported` says why a claim that misses nothing is "reported", `waits` why it "waits for a GPU" until a bounded
+   number has been measured. Nothing else is granted.
+5. A bound comes from the paper's words, from a closed form, or from a control. Where the paper says "better", "only
+   near" or "fluctuates" and gives no number, it is a factor of five, 0.699 on the scale of log₁₀, written down on
+   2026-11-24. How near is near enough (within 0.02, a rank correlation of 0.8, a factor of 1.5) is ours to say; what
+   was known when it was said stands in `HISTORY.md`. Of few networks ± is by Student's distribution, which allows for
+   how few they are.
+
+The page's tables have four columns: `claim` with `section`; `expect`; `found`; and the word, with a clause on what
+`missed` or straddles its bound, and what is narrower: `narrow`, or the record's words where that is not stated. Words
+that many rows have are marked there and stand in a footnote, MARKS. `expect` names what tests the paper's statement,
+and of the controls what the reader needs; `measure` tells the rest. ± stands where it comes near a bound. The tables
+and the list have at most 1,500 words, a cell at most 45. What a bound or a record holds is not typed, but named:
+
+    in `expect`           {LABEL}                 a bound's interval: "at least 5", "0.78 to 0.80"
+    in `expect`, `missed` {end of LABEL}          its one end, or what it allows on either side of its middle
+                          {10^…}                  the factor, of a bound on log₁₀
+                          {… in %}                "at most 5 %"
+                          {LAB*EL}                bounds that are alike: * is any text
+    in `found`, `missed`  {LABEL}                 a number as it was measured: "12.5 ± 1.6", "4·10⁻¹²"
+                          {10^LABEL}, {10^-LABEL} the factor, of a number on log₁₀, or 1 over it: "4.7 (3.4 to 6.6)"
+                          {LABEL in %}            "0.4 ± 0.4 %"
+                          {LABEL in 2 digits}     without ±; also {LABEL in % in 2 digits}
+                          {largest of LAB*EL}     the largest size of several numbers
+
+`main = true` marks some twenty claims that carry the paper, which stand first, and each that is not reproduced. What is
+"reported" or waits stands in a list below the tables.
 """
 
 import argparse
@@ -39,7 +82,8 @@ from sbgm.images import weights
 from sbgm.images.devices import hardware
 from sbgm.measure.estimates import Estimate, Share
 
-CLAIMS = Path(__file__).parent / "claims.toml"
+CLAIMS = Path(__file__).parent / "claims"
+BASE_SEED = 20261129
 WAITS = "waits to be measured again"
 STATUSES = (
     "reproduced",
@@ -51,6 +95,16 @@ STATUSES = (
     WAITS,
 )
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each shipped network's file under this and its name
+FIRST_BOUNDS = (
+    "9a57e1c7", "40b5e03c", "3ec9f60f", "365ec530", "4d888952", "3d0a43f5", "767c31ba", "67a6e04b",
+    "476c7220", "70d28dac", "df794f25", "fb7ef4d8", "9878363c", "9436e95f", "86b9b507", "b04c1113",
+    "8ea607c4", "1ee7d9c1", "12c6b4a3", "fdc81f0b", "68f71c19", "37edab3a", "2342ceb2", "5c000afc",
+    "51589392", "21bb2a0f", "e10cf336", "a14ea5d1", "3cfb5eab", "85941e37", "94608846", "6a3c21cd",
+    "a6d188a3", "d8a29f39", "ad0777e2", "3d4418f6", "5c6b5eef", "9eb4ad43", "385f8ee8", "3d7d35e9",
+    "7c3b9221",
+)  # fmt: skip
+"""The hashes of bounds that still are those of 2026-11-30 (4ab0dd8). Until that day a seed came from BASE_SEED and the
+id alone, and the records were drawn from such seeds. Nothing is ever added here."""
 Facts = Mapping[str, Any]
 NONE: Facts = MappingProxyType({})
 
@@ -60,7 +114,7 @@ NONE: Facts = MappingProxyType({})
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """The interval [low, high] that a number is held to; see the rule at the top of `claims.toml`.
+    """The interval [low, high] that a number is held to; see the rules above.
 
     Attributes:
         low, high: the interval.
@@ -86,7 +140,7 @@ def interval(low: float, high: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One assertion of the paper, as `claims.toml` lists it.
+    """One assertion of the paper, as its `claim.toml` states it.
 
     Attributes:
         id, section, claim: its name, where the paper makes it, and what the paper says.
@@ -98,6 +152,7 @@ class Claim:
         waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
         main: whether it is one of some twenty that carry the paper, which the ledger tells first.
         images: whether it is settled on images, or with a network for images.
+        ships: the files of its record that chapters load, which lie in `results_folder()`, such as "I8.safetensors".
         bounds: what each number is held to, by its label.
     """
 
@@ -113,6 +168,7 @@ class Claim:
     waits: str = ""
     main: bool = False
     images: bool = False
+    ships: Sequence[str] = ()
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
 
     @property
@@ -127,26 +183,43 @@ class Claim:
 
 
 @functools.cache
-def _file() -> tuple[Mapping[str, Claim], int, Sequence[str]]:
-    """What `claims.toml` holds: every claim by id, in the paper's order, the base seed, and `first_bounds`."""
-    tables = tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
-    base_seed = tables.pop("base_seed")
-    first_bounds = tables.pop("first_bounds")
-    by_id = {}
-    for claim_id, fields in tables.items():
-        bounds = {label: Bound(**bound) for label, bound in fields.pop("bounds", {}).items()}
-        fields["expect"] = with_bounds(fields["expect"], bounds)
-        fields["missed"] = with_bounds(fields.get("missed", ""), bounds, ENDS)  # other braces hold measured numbers
-        by_id[claim_id] = Claim(claim_id, bounds=bounds, **fields)
-    return MappingProxyType(by_id), base_seed, first_bounds
+def claims() -> Mapping[str, Claim]:
+    """Every claim that has a folder, by id, in the order of LETTERS and of the numbers."""
+    return MappingProxyType({claim_id: _stated(claim_id) for claim_id in sorted(_ids(), key=_turn)})
 
 
+def _ids() -> list[str]:
+    return [file.parent.name for file in CLAIMS.glob("*/claim.toml")]
+
+
+def _turn(claim_id: str) -> tuple[int, int]:
+    return list(LETTERS).index(claim_id[0]), int(claim_id[1:])
+
+
+def _stated(claim_id: str) -> Claim:
+    """The claim that a folder states, with the numbers of its bounds in its words."""
+    fields = tomllib.loads((CLAIMS / claim_id / "claim.toml").read_text(encoding="utf-8"))
+    bounds = {label: Bound(**bound) for label, bound in fields.pop("bounds", {}).items()}
+    fields["expect"] = with_bounds(fields["expect"], bounds)
+    fields["missed"] = with_bounds(fields.get("missed", ""), bounds, ENDS)  # other braces hold measured numbers
+    return Claim(claim_id, bounds=bounds, **fields)
+
+
+LETTERS = {
+    "S": "scores",
+    "M": "manifolds",
+    "L": "low density, Langevin dynamics",
+    "N": "noise conditional networks",
+    "I": "images",
+    "F": "freedom of choice",
+}
+"""What the first letter of an id says, in the paper's order: § 2, 3.1, 3.2 and 4.3, 4.2, 5 and 6."""
 BRACES = r"{(10\^)?(end of )?(.+?)( in %)?}"
 ENDS = r"{(10\^)?(end of )(.+?)( in %)?}"
 
 
 def with_bounds(words: str, bounds: Mapping[str, Bound], braces: str = BRACES) -> str:
-    """Words with the numbers of bounds in place of what names them in braces; the top of `claims.toml` has the forms.
+    """Words with the numbers of bounds in place of what names them in braces; the forms are above.
 
     Raises:
         ValueError: no bound has such a label, or those that have it differ.
@@ -157,7 +230,7 @@ def with_bounds(words: str, bounds: Mapping[str, Bound], braces: str = BRACES) -
 def _bound_in_words(power: str, end: str, label: str, percent: str, bounds: Mapping[str, Bound]) -> str:
     intervals = {(bound.low, bound.high) for name, bound in bounds.items() if fnmatchcase(name, label)}
     if len(intervals) != 1:
-        raise ValueError(f"words in claims.toml must name one bound, or bounds that are alike, got {label!r}")
+        raise ValueError(f"words in claim.toml must name one bound, or bounds that are alike, got {label!r}")
     low, high = intervals.pop()
     if end:
         sides = {side for side in (low, high) if math.isfinite(side)}
@@ -169,26 +242,20 @@ def _bound_in_words(power: str, end: str, label: str, percent: str, bounds: Mapp
     return interval(low, high).replace("-", "−").replace("1e−06", "10⁻⁶")
 
 
-def claims() -> Mapping[str, Claim]:
-    """Every claim of the ledger by id, in the paper's order."""
-    return _file()[0]
-
-
 ClaimId = Annotated[str, one_of(claims())]
 
 
 @checked
 def seed(claim_id: ClaimId) -> int:
-    """The seed of a claim's measurement, by the base seed in `claims.toml`, the claim's id, and its bounds.
+    """The seed of a claim's measurement, by BASE_SEED, the claim's id, and its bounds.
 
-    Whoever changes a bound measures on numbers that nobody has seen. Bounds that still are `first_bounds` add nothing
-    to the id, since their records were drawn so. Seeds of parts, such as one a network, are
+    Whoever changes a bound measures on numbers that nobody has seen. Bounds of FIRST_BOUNDS add nothing to the
+    id, since their records were drawn so. Seeds of parts, such as one a network, are
     `derived_generator(seed("L8"), part)`.
     """
-    _, base_seed, first_bounds = _file()
-    words = f"{base_seed} {claim_id}"
+    words = f"{BASE_SEED} {claim_id}"
     bounds = bounds_hash(claims()[claim_id])
-    if bounds not in first_bounds:
+    if bounds not in FIRST_BOUNDS:
         words += f" {bounds}"
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4])
 
@@ -264,7 +331,7 @@ def _short(value: float) -> str:
 
 
 def declared(claim_id: str, label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
-    """A number, and the bound that `claims.toml` declares for it.
+    """A number, and the bound that `claim.toml` declares for it.
 
     Args:
         claim_id: such as "L3".
@@ -338,7 +405,8 @@ class Record:
         narrower: in what the measurement is narrower than the paper's statement.
         data, note: what was measured on, and a sentence for the reader.
         day: on which it was measured, such as "2026-11-29".
-        commit: in which its bounds were declared; "" until the record is committed.
+        commit: in which its bounds were declared; "" where it was measured without git.
+        bounds: the hash of its bounds as they were declared, see `bounds_hash`.
         facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with; of
             what cost more than a cell may, also how it was measured, the command, the file that holds what it rests on
             ("file") and its "sha256".
@@ -352,6 +420,7 @@ class Record:
     note: str = ""
     day: str = ""
     commit: str = ""
+    bounds: str = ""
     facts: Facts = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -408,9 +477,22 @@ def show(record: Record) -> None:
     print(details(record))
 
 
+def claims_folder() -> Path:
+    """Where the committed records are: `claims/` beside this file, a folder for each."""
+    return CLAIMS
+
+
 def results_folder() -> Path:
-    """Where the committed records are: `results/` in `files.shipped_folder()`."""
+    """Where what chapters load of the records is: `results/` in `files.shipped_folder()`."""
     return shipped_folder() / "results"
+
+
+def record_file(claim_id: str, folder: Path | None = None, suffix: str = ".json") -> Path:
+    """Where a claim's record lies in a folder of records, the committed ones by default, or what it rests on."""
+    name = f"{claim_id}{suffix}"
+    if folder is None and name in claims()[claim_id].ships:
+        return results_folder() / name
+    return (folder or claims_folder()) / claim_id / f"record{suffix}"
 
 
 def ledger_folder() -> Path:
@@ -425,7 +507,7 @@ def load_record(claim_id: str) -> Record:
         FileNotFoundError: there is none.
         ValueError: a network that it was measured with is not the one that ships now.
     """
-    return check_weights(read_record(results_folder() / f"{claim_id}.json"))
+    return check_weights(read_record(record_file(claim_id)))
 
 
 def read_record(file: Path) -> Record:
@@ -441,36 +523,45 @@ def read_record(file: Path) -> Record:
     return Record(**fields)
 
 
-def load_records(folder: Path) -> dict[str, Record]:
-    """The records in a folder by claim id, in the paper's order, whatever networks they were measured with."""
-    files = {claim_id: folder / f"{claim_id}.json" for claim_id in claims()}
+def load_records(folder: Path | None = None) -> dict[str, Record]:
+    """The committed records, or those in a folder, by claim id, in the paper's order, whatever their networks."""
+    files = {claim_id: record_file(claim_id, folder) for claim_id in claims()}
     return {claim_id: read_record(file) for claim_id, file in files.items() if file.exists()}
 
 
-def save_record(record: Record, folder: Path) -> Record:
-    """Write a claim's record as `folder/ID.json`, and return it."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save_record(record: Record, folder: Path | None = None) -> Record:
+    """Write a claim's record among the committed ones, or in a folder of records, and return it."""
+    file = record_file(record.id, folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
     defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
     content = {field.name: getattr(record, field.name) for field in dataclasses.fields(Record)}
     content["measurements"] = [
         {name: value for name, value in dataclasses.asdict(m).items() if value != defaults[name]}
         for m in record.measurements
     ]
-    write_json(folder / f"{record.id}.json", content | {"facts": dict(record.facts)})
+    write_json(file, content | {"facts": dict(record.facts)})
     return record
 
 
 def attached_file(record: Record, folder: Path | None = None) -> Path:
-    """The file that a record rests on, beside it.
+    """The file that a committed record rests on, or one in a folder of records.
 
     Raises:
         ValueError: the record names no file, or the file is missing or not the one that was recorded.
     """
     if not {"file", "sha256"} <= record.facts.keys():
         raise ValueError(f"the record of {record.id} names no file")
-    path = (folder or results_folder()) / record.facts["file"]
-    if not path.is_file() or file_hash(path) != record.facts["sha256"]:
-        raise ValueError(f"{path} is missing or not the file that {record.id} was recorded with (its sha256 differs)")
+    return as_recorded(record_file(record.id, folder, Path(record.facts["file"]).suffix), record.facts)
+
+
+def as_recorded(path: Path, facts: Facts) -> Path:
+    """Return a path if the file there has the sha256 that the facts of a record name.
+
+    Raises:
+        ValueError: it is missing, or another.
+    """
+    if not path.is_file() or file_hash(path) != facts["sha256"]:
+        raise ValueError(f"{path} is missing or not the file that was recorded (its sha256 differs)")
     return path
 
 
@@ -525,7 +616,8 @@ def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) 
     if moved:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
     status = word(claims()[claim_id], measurements, fields["narrower"])
-    return Record(claim_id, status, tuple(measurements), day=datetime.date.today().isoformat(), **fields)
+    today = datetime.date.today().isoformat()
+    return Record(claim_id, status, tuple(measurements), day=today, bounds=bounds_hash(claims()[claim_id]), **fields)
 
 
 @checked
@@ -553,9 +645,9 @@ def settle(
 
     Raises:
         AssertionError: a guard does not hold; the message shows it.
-        ValueError: claims.toml has changes that are not committed.
+        ValueError: the claim.toml has changes that are not committed.
     """
-    commit = declaration()
+    commit = declaration(claim_id)
     facts = weights_facts(*networks) | machine_facts()
     entry = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, commit=commit, facts=facts)
     return save_record(entry, ledger_folder())
@@ -600,72 +692,77 @@ def record(
     Args:
         claim_id, measurements, data, note, narrower, networks: see `settle`.
         content: what the numbers rest on: tensors, such as the samples as they would be shown, uint8, for
-            ID.safetensors; or a table, for ID.csv.
+            record.safetensors; or a table, for record.csv.
         facts: how it was measured.
 
     Raises:
         AssertionError: a guard does not hold; nothing is recorded.
-        ValueError: claims.toml has changes that are not committed.
+        ValueError: the claim.toml has changes that are not committed.
     """
-    commit = declaration()
+    commit = declaration(claim_id)
     entry = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, commit=commit)
-    all_facts = attach(claim_id, content, facts, networks=networks)
-    return save_record(dataclasses.replace(entry, facts=all_facts), results_folder())
+    suffix = ".safetensors" if isinstance(content, dict) else ".csv"
+    all_facts = attach(record_file(claim_id, suffix=suffix), content, facts, networks=networks)
+    return save_record(dataclasses.replace(entry, facts=all_facts))
 
 
 def attach(
-    stem: str, content: dict[str, Tensor] | pandas.DataFrame, facts: Facts, *, networks: Sequence[str]
+    file: Path, content: dict[str, Tensor] | pandas.DataFrame, facts: Facts, *, networks: Sequence[str]
 ) -> dict[str, Any]:
-    """Write what a record rests on to `results_folder()`, as STEM.safetensors or STEM.csv; return the record's facts.
+    """Write what a record rests on, tensors or a table, to a file; return the record's facts.
 
     To those that are given they add the networks' hashes, the machine, the command, and the file with its hash.
     """
-    folder = results_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
-        file = folder / f"{stem}.safetensors"
         save_tensors(file, content)
     else:
-        file = folder / f"{stem}.csv"
         write_bytes(file, content.to_csv(index=False, lineterminator="\n").encode())
     command = shlex.join(["python", f"evidence/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     attached = {"command": command, "file": file.name, "sha256": file_hash(file)}
     return {**facts, **weights_facts(*networks), **machine_facts(), **attached}
 
 
-def declaration() -> str:
-    """The commit that last changed claims.toml: bounds that are measured now were declared there, or before it.
+def declaration(claim_id: str) -> str:
+    """The commit that last changed a claim.toml: bounds that are measured now were declared there, or before it.
 
     Returns:
         Its hash; "" where there is no git, or not the whole history.
 
     Raises:
-        ValueError: claims.toml has changes that are not committed.
+        ValueError: the claim.toml has changes that are not committed.
     """
+    folder = CLAIMS / claim_id
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(CLAIMS.parent), *words]
+        command = ["git", "-C", str(folder), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", CLAIMS.name)
+        changed = git("status", "--porcelain", "--", "claim.toml")
         is_shallow = git("rev-parse", "--is-shallow-repository") == "true"
-        commit = "" if is_shallow else git("log", "-1", "--format=%H", "--", CLAIMS.name)
+        commit = "" if is_shallow else git("log", "-1", "--format=%H", "--", "claim.toml")
     except (OSError, subprocess.CalledProcessError):
         return ""
     if changed:
-        raise ValueError("claims.toml must be committed before a claim is measured: its bounds are declared first")
+        raise ValueError(f"claims/{claim_id}/claim.toml must be committed before it is measured: bounds come first")
     return commit
 
 
 def script_options(
-    doc: str | None, folder: str, *, draws: bool = False, more: Mapping[str, Mapping[str, Any]] = NONE
+    doc: str | None,
+    folder: str,
+    *,
+    claims: Sequence[str] = (),
+    draws: bool = False,
+    more: Mapping[str, Mapping[str, Any]] = NONE,
 ) -> dict[str, Any]:
-    """The command line of a script that measures a claim, as the arguments of its `measure`; its threads are set.
+    """The command line of a script that measures claims, as the arguments of its `measure`; its threads are set.
 
     Args:
         doc: the script's.
         folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
+        claims: that it measures, by id; of one alone the id is the first word, as for measure.py.
         draws: whether a network draws on a device: --device and --compile, which make the `drawing.Machine`.
         more: options of its own, by flag, as `ArgumentParser.add_argument` takes them.
 
@@ -673,10 +770,12 @@ def script_options(
         The folder, the machine of a script that draws, and its own options, by name.
 
     Raises:
-        ValueError: claims.toml has changes that are not committed.
+        ValueError: the claim.toml has changes that are not committed.
     """
     home = runs_folder() / folder
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if len(claims) == 1:
+        parser.add_argument("claim", choices=claims)
     for flag, settings in more.items():
         parser.add_argument(flag, **settings)
     if draws:
@@ -685,7 +784,9 @@ def script_options(
     parser.add_argument("--folder", type=Path, default=home, help=f"of finished work, to continue from ({home})")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU (1, as for all records)")
     options = vars(parser.parse_args())
-    declaration()  # refused before hours of work, not after
+    options.pop("claim", None)
+    for claim_id in claims:
+        declaration(claim_id)  # refused before hours of work, not after
     torch.set_num_threads(options.pop("threads"))
     if draws:
         options["machine"] = Machine(options.pop("device"), options.pop("compile"))
@@ -697,8 +798,8 @@ def script_options(
 HEAD = """# The ledger
 
 What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule, at
-the top of `evidence/claims.toml`. An id links to the claim's record, which holds every number, the bounds, the
-commit that declared them, the day and the machine. `evidence/` shows how each was measured,
+the top of `ledger.py`. An id links to the claim's record, which holds every number, the bounds, the
+commit that declared them, the day and the machine. This folder shows how each was measured,
 [HISTORY.md](HISTORY.md) what earlier ledgers said.
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
@@ -718,15 +819,6 @@ MARKS = {
     "◊": "a quarter of the paper's width, a twentieth of its training, on CIFAR-10",
 }
 """What is narrower in many rows stands below them once."""
-LETTERS = {
-    "S": "scores",
-    "M": "manifolds",
-    "L": "low density, Langevin dynamics",
-    "N": "noise conditional networks",
-    "I": "images",
-    "F": "freedom of choice",
-}
-"""What the first letter of an id says, in the paper's order: § 2, 3.1, 3.2 and 4.3, 4.2, 5 and 6."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 SHORT = {"reproduced in part": "in part"}
 COUNTED = {
@@ -753,7 +845,7 @@ def current_records() -> dict[str, Record]:
     The committed record stands where a script measured it, since a notebook measures a small case of it again; and
     where a notebook found the same numbers.
     """
-    records = load_records(results_folder())
+    records = load_records()
     for claim_id, entered in load_records(ledger_folder()).items():
         committed = records.get(claim_id)
         if committed is None or not ("command" in committed.facts or agree(committed, entered)):
@@ -769,7 +861,7 @@ def agree(record: Record, other: Record) -> bool:
 
 
 def write(records: dict[str, Record], root: Path) -> None:
-    """Enter records in `results_folder()` with their table, and count them in README.
+    """Enter records in their claims' folders, write the page beside these, and count them in README.
 
     Args:
         records: see `current_records`.
@@ -777,8 +869,8 @@ def write(records: dict[str, Record], root: Path) -> None:
     """
     pages = {root / "README.md": with_section(root / "README.md", "ledger", count_line(records))}
     for record in records.values():
-        save_record(record, results_folder())
-    pages[results_folder() / "README.md"] = ledger_page(records)
+        save_record(record)
+    pages[claims_folder().parent / "README.md"] = ledger_page(records)
     for path, text in pages.items():
         write_bytes(path, text.encode())
 
@@ -843,7 +935,9 @@ def undecided_line(claim_id: str, record: Record | None) -> str:
 
 def linked(record: Record) -> str:
     """What the paper says and where, with a link to the record."""
-    return f"[{record.id}]({record.id}.json) {claims()[record.id].sentence}"
+    ships = f"{record.id}.json" in claims()[record.id].ships
+    file = f"../data/results/{record.id}.json" if ships else f"claims/{record.id}/record.json"
+    return f"[{record.id}]({file}) {claims()[record.id].sentence}"
 
 
 def _capital(words: str) -> str:
@@ -883,7 +977,7 @@ def _unmet(m: Measurement) -> str:
 
 
 def filled(template: str, record: Record) -> str:
-    """Words with a record's numbers in place of what names them in braces; the top of `claims.toml` has the forms.
+    """Words with a record's numbers in place of what names them in braces; the forms are above.
 
     Raises:
         KeyError: there is no such number.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from claims.I5.measure import noise_on_constant_pixels
 from controls import joined_halves, moved, nearest_moved
 from drawing import (
     CPU,
@@ -29,7 +30,6 @@ from drawing import (
     wrong_digits,
 )
 from errors import bootstrap
-from I5 import noise_on_constant_pixels
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.images.data import SPLITS, load_images, load_labels
@@ -384,6 +384,11 @@ def i10_measurements(
     ]
 
 
-if __name__ == "__main__":
-    for measured in measure(**script_options(__doc__, "samples", draws=True)):
+def main() -> None:
+    """Measure the four claims, and print their records."""
+    for measured in measure(**script_options(__doc__, "samples", claims=["I1", "I4", "I7", "I10"], draws=True)):
         show(measured)
+
+
+if __name__ == "__main__":
+    main()

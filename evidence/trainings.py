@@ -14,11 +14,11 @@ from typing import Any
 import pandas
 import torch
 
-import I6
-import N1
+from claims.I6 import measure as I6
+from claims.N1 import measure as N1
 from drawing import CPU, Drawing, Machine, draw, judged_distance, require_enough_digits
 from errors import of_networks
-from ledger import attach, script_options, seed
+from ledger import attach, results_folder, script_options, seed
 from mnist_samples import difference, i1_measurements, levels_farther, too_near
 from sbgm.images.data import load_images
 from sbgm.images.devices import PRECISIONS
@@ -105,7 +105,7 @@ def main() -> None:
     require_enough_digits(samples=options["n_samples"])
     table = table_of({weights: of_training(weights, **options) for weights in networks})
     print(table.to_string(index=False, float_format="{:.4g}".format))
-    attach("trainings", table, {}, networks=[])
+    attach(results_folder() / "trainings.csv", table, {}, networks=[])
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
 
-import M2
 import recipes
+from claims.M2 import measure as M2
 from sbgm.apps.train import Settings, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels

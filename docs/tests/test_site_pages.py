@@ -54,7 +54,7 @@ def test_the_names_and_options_on_a_page_exist(page):
     known |= {"--extra-index-url", "--no-deps", "--student"}
     parsers = [parser_of(command) for command in COMMANDS]
     helps = [parser.format_help() for parser in parsers]
-    helps += [path.read_text(encoding="utf-8") for path in (ROOT / "evidence").glob("*.py")]
+    helps += [path.read_text(encoding="utf-8") for path in (ROOT / "evidence").rglob("*.py")]
     for text in helps:
         known |= set(re.findall(r"--[a-z-]+", text))
     assert options <= known

@@ -17,7 +17,8 @@ from sbgm import __main__ as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = (
-    "*.md", "data/**/*.md", "data/results/*.json", "docs/**/*.md", "notebooks/*.md", "notebooks/**/*.ipynb",
+    "*.md", "data/**/*.md", "data/results/*.json", "docs/**/*.md", "evidence/*.md", "evidence/claims/*/record.json",
+    "notebooks/*.md", "notebooks/**/*.ipynb",
 )  # fmt: skip
 PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |bin/|`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)

@@ -56,6 +56,7 @@ TESTS_MAY = ("tests", "docs", "tools", "evidence")
         ("sbgm_course", (), ()),
         ("tools", ("tools", "evidence"), FOR_TESTS),
         ("docs", ("docs", "tools", "evidence"), ("docs",)),
+        ("evidence", ("evidence", "tools"), FOR_TESTS),
         *((folder, TESTS_MAY, FOR_TESTS) for folder in ("tests", "docs/tests", "tools/tests", "evidence/tests")),
     ],
 )

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import notebooks as tool
-from ledger import entered, lab_of, load_records, reads, results_folder
+from ledger import entered, lab_of, load_records, reads
 from notebooks import faults, normalised, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgAB
 
 def test_each_claim_is_entered_by_one_lab_notebook_and_told_as_recorded_at_its_chapters_end():
     by_lab = {path: entered(path) for path in LABS}
-    records = load_records(results_folder())
+    records = load_records()
     assert sorted(claim for ids in by_lab.values() for claim in ids) == sorted(records)
     for path in tool.all_notebooks():
         assert entered(path) == []

@@ -187,8 +187,8 @@ def test_every_local_link_leads_to_a_file_and_a_heading(name):
 
 
 def test_the_ledger_and_its_count_are_those_the_records_give():
-    records = ledger.load_records(ledger.results_folder())
+    records = ledger.load_records()
     shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
     assert shown == ledger.count_line(records)
-    table = (ledger.results_folder() / "README.md").read_text(encoding="utf-8")
+    table = (ledger.claims_folder().parent / "README.md").read_text(encoding="utf-8")
     assert table == ledger.ledger_page(records)

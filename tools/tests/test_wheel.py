@@ -98,12 +98,12 @@ def test_the_nine_lines_of_inpainting_run_as_printed_and_what_was_recorded_is_fo
 known, filled = fills[..., :14], fills[..., 14:]
 print(*fills.shape, bool((known - image[..., :14]).abs().max() < 0.1), bool(filled.isfinite().all()))
 from sbgm import files
-recorded, _ = files.load_tensors(files.shipped_folder() / "results" / "I1.safetensors")
+recorded, _ = files.load_tensors(files.shipped_folder() / "results" / "I2.safetensors")
 print(*recorded["samples"].shape[1:])
 """
     )
     done = run("-c", code)
-    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\n1 28 28\n", "")
+    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\n3 32 32\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
 
 

@@ -1,0 +1,74 @@
+"""I12: samples of CIFAR-10 evolve from noise to images (Fig. 4), by a kernel distance in histograms of edges (HOG)."""
+
+from pathlib import Path
+
+import torch
+
+from claims.I2.measure import how_narrow
+from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
+from ledger import Measurement, Record, record, reported, script_options, seed, show
+from mnist_samples import evolution
+from sbgm import derived_generator
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network
+from sbgm.measure import Estimate, hog_features, kernel_distance, quantise, some_images
+from sbgm.noise import perturb
+
+NETWORK = "cifar10_ncsn"
+N_CONTROL = 250
+BATCH_SIZE = 12
+N_SHOWN = 8
+"""Chains that are kept with the record, for Fig. 4."""
+
+
+def measure(
+    folder: Path, n_samples: int = 24, n_steps: int = 100, n_reference: int = 5_000, machine: Machine = CPU
+) -> Record:
+    """Measure I12: the distance of chains to CIFAR-10's test images after each level, as they are and denoised.
+
+    Args:
+        folder: of samples.
+        n_samples: chains.
+        n_steps: T, Langevin steps a level.
+        n_reference: test images to compare with.
+        machine: where the network runs.
+    """
+    training = load_images("cifar10")  # missing images are told before the drawing
+    sizes = {"n_samples": n_samples, "n_steps": n_steps, "batch_size": BATCH_SIZE}
+    drawing = Drawing(NETWORK, precision="fp32", seed=seed("I12"), **sizes)  # half of bf16's time on the CPU that drew
+    drawn = draw(drawing, folder, machine)
+    reference = hog_features(some_images("cifar10", "test", n_reference))
+    generator = derived_generator(seed("I12"), 0, 1)
+    photographs = training[torch.randperm(len(training), generator=generator)[:N_CONTROL]]
+    network = load_network(NETWORK)
+    noisy = [perturb(photographs, sigma, generator=generator) for sigma in network.sigmas.tolist()]
+    images = {"states": drawn.states, "denoised": drawn.denoised, "real": noisy}
+    curves = {name: [kernel_distance(hog_features(x), reference) for x in levels] for name, levels in images.items()}
+    return record(
+        "I12",
+        i12_measurements(**curves),
+        {name: torch.tensor(curve, dtype=torch.float64) for name, curve in curves.items()}
+        | {f"{name} of chains": quantise(images[name][:, :N_SHOWN]) for name in drawn._fields},
+        data=f"{NETWORK}, {n_samples} chains; {n_reference:,} of CIFAR-10's test images",
+        note="The denoised state is x + σ²s(x, σ). The ten distances are taken for independent.",
+        narrower=how_narrow(network),
+        networks=[NETWORK],
+        facts=drawing.facts(*HOW_DRAWN) | {"n_reference": n_reference, "n_control": N_CONTROL},
+    )
+
+
+def i12_measurements(states: list[Estimate], denoised: list[Estimate], real: list[Estimate]) -> list[Measurement]:
+    """The measurements of I12, from the distances after each level, σ_1 first."""
+    curves = {"states": states, "denoised": denoised, "control: photographs with each level's noise": real}
+    names = {"state as it is": states, "denoised state": denoised}
+    ends = [
+        reported(f"HOG distance of the {name} after σ_{level}", distances[i])
+        for name, distances in names.items()
+        for level, i in (("1", 0), ("L", -1))
+    ]
+    return [*evolution("I12", curves), *ends]
+
+
+def main() -> None:
+    """Measure I12 as the command line says, and print its record."""
+    show(measure(**script_options(__doc__, "samples", claims=["I12"], draws=True)))

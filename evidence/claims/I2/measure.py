@@ -1,0 +1,226 @@
+"""I2: samples of CIFAR-10 (Fig. 5), by kernel distances in Inception's features and in those of edges (HOG).
+
+With `--earlier`, also what each hour of the training bought: the loss and the distances of earlier checkpoints.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from claims.I9.measure import differences, smaller_differences
+from curve import Entry, draw_entry, samplers_within
+from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from sbgm import derived_generator
+from sbgm.files import file_hash
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network
+from sbgm.measure import (
+    Estimate,
+    Inception,
+    controls,
+    feature_statistics,
+    fid,
+    hog_features,
+    kernel_distance,
+    kid,
+    level_losses,
+    quantise,
+    some_images,
+)
+from sbgm.measure.judging import feature_space, reference_for
+from sbgm.networks import ScoreNetwork
+
+N_CONTROL = 1_000
+N_SHOWN = 64
+N_HELD_OUT = 1_000
+BUDGET = 50
+"""Evaluations of the network for a sample of a checkpoint: by ancestral sampling, a twentieth of Algorithm 1's work."""
+FID = "FID, 50,000 samples"
+HOG = "HOG distance: the same in histograms of oriented gradients"
+
+
+def measure(
+    folder: Path,
+    n_samples: int = 500,
+    n_steps: int = 100,
+    n_reference: int = 5_000,
+    weights: str = "cifar10_ncsn",
+    earlier: Sequence[Path] = (),
+    machine: Machine = CPU,
+) -> Record:
+    """Measure I2: the kernel distance in Inception's features (KID) of samples of CIFAR-10, and of the controls.
+
+    Args:
+        folder: of samples.
+        n_samples: how many.
+        n_steps: T, Langevin steps a level.
+        n_reference: test images to compare with; the distance's mean does not depend on the number.
+        weights: a shipped network's name, or a file.
+        earlier: files of the same training's weights after fewer steps.
+        machine: where networks run.
+    """
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I2"), "every_level": False}
+    drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
+    space = feature_space("cifar10", inception := Inception(device=machine.device))
+    training = load_images("cifar10")  # missing images are told before the drawing
+    drawn = draw(drawing, folder, machine)
+    reference = reference_for("cifar10", space, "test", n_reference)
+    made = controls(training, min(n_reference, N_CONTROL), generator=derived_generator(seed("I2"), 0, 1))
+    images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]} | made
+    features = {name: space.function(x) for name, x in images.items()}
+    distances = {name: kid(x, reference.features) for name, x in features.items()}
+    network = load_network(weights)
+    differs = differences(network, n_samples, n_steps, "annealed")
+    held_to_the_paper = []
+    if not differs:
+        statistics = feature_statistics(reference_for("cifar10", space, "train").features)
+        held_to_the_paper = [declared("I2", FID, fid(features["samples"], statistics))]
+    real = some_images("cifar10", "test", n_reference)
+    bought = []
+    if earlier:
+        hog_reference = hog_features(real)
+
+        def both(x: Tensor) -> dict[str, Estimate]:
+            in_hog = kernel_distance(hog_features(x), hog_reference)
+            return {"KID": kid(space.function(x), reference.features), "HOG distance": in_hog}
+
+        for name in [*map(str, earlier), weights]:
+            bought += growth(name, network.facts, training, real, both, folder, n_samples, machine)
+    return record(
+        "I2",
+        [*kid_measurements(distances), *object_measurements("I2", images, real), *held_to_the_paper, *bought],
+        {
+            **{name: quantise(images[name]) for name in ("samples", "denoised")},
+            "gaussian": quantise(made["Gaussian"][:N_SHOWN]),
+        },
+        data=f"{drawing.network}, {n_samples:,} samples; {n_reference:,} of CIFAR-10's test images",
+        note=f"KID: the kernel distance in Inception's features; {HOG}; the controls are made of training images.",
+        narrower=f"{how_narrow(network)}; {n_samples} samples, KID in place of FID"
+        if differs
+        else "; ".join(smaller_differences(weights, machine.precision)),
+        networks=[drawing.network],
+        facts=drawing.facts(*HOW_DRAWN)
+        | {"n_reference": n_reference, "weights": weights, "inception": inception.name}
+        | {f"checkpoint {number}": file_hash(name) for number, name in enumerate(earlier, 1)},
+    )
+
+
+def how_narrow(network: ScoreNetwork) -> str:
+    """In what a network is less than the paper's, by what its file says of its training."""
+    seen = epochs(network.facts, batch_size_of(network.facts))
+    return f"{network.arguments['channels']} of the paper's 128 channels, {seen:.1f} epochs of some 512, one training"
+
+
+# --- what each hour of the training bought ----------------------------------------------------------------------------
+
+
+def batch_size_of(facts: Mapping[str, Any]) -> int:
+    """The images of a step by the settings in a file of weights, in a table of their own in that of `cifar10_ncsn`; 0
+    without settings.
+    """
+    settings = facts.get("settings", {})
+    return settings.get("training", settings).get("batch_size", 0)
+
+
+def epochs(facts: Mapping[str, Any], batch_size: int) -> float:
+    """How often a network has seen CIFAR-10's 50,000 images, those counted that it started from."""
+    n_steps = facts.get("steps", facts.get("step", 0))  # the second is a checkpoint's
+    seen = n_steps * batch_size / 50_000
+    before = facts.get("started_from")
+    return seen + epochs(before, batch_size_of(before)) if before else seen
+
+
+def growth(
+    name: str,
+    last: Mapping[str, Any],
+    training: Tensor,
+    real: Tensor,
+    distances: Callable[[Tensor], dict[str, Estimate]],
+    folder: Path,
+    n_samples: int,
+    machine: Machine,
+) -> list[Measurement]:
+    """What a checkpoint is worth: its held-out loss, and the distances of its samples by `BUDGET` evaluations.
+
+    Args:
+        name: of its file.
+        last: the facts of the training's last network.
+        training: images that the start of the chains is fitted to.
+        real: images that the loss is measured on, the first 1,000 of them.
+        distances: of samples, by their names.
+        folder: where samples are kept.
+        n_samples: to draw.
+        machine: where the network runs.
+    """
+    network = load_network(name)
+    seen = epochs(network.facts, batch_size_of(network.facts) or batch_size_of(last))
+    losses = level_losses(network, real[:N_HELD_OUT], network.sigmas, generator=derived_generator(seed("I2"), 0, 2))
+    sampler = samplers_within(BUDGET, network.sigmas, denoise_last=True)["ancestral, geometric"]
+    entry = Entry("ancestral, geometric", sampler, "fitted", clamped=False)
+    options = {"batch_size": machine.n_chains, "seed": seed("I2"), "precision": machine.precision}
+    place = Path(folder) / Path(name).stem
+    prepared = machine.prepared(network)
+    samples = draw_entry(entry, prepared, training[:N_CONTROL], n_samples, folder=place, **options)
+    of_levels = torch.tensor(losses).mean(dim=0)  # the same images at all levels: the mean of their errors is the most
+    numbers = {"held-out loss": Estimate(*of_levels.tolist()), **distances(samples)}
+    return [reported(f"{seen:.1f} epochs: {label}", number) for label, number in numbers.items()]
+
+
+def kid_measurements(distances: dict[str, Estimate]) -> list[Measurement]:
+    """The measurements of I2, from the distances of "samples", of the `controls`, and of others."""
+    samples = distances["samples"]
+    shuffled = distances["shuffled blocks"]
+    less = declared(  # a difference: a ratio of what can be 0 or negative says nothing
+        "I2",
+        "KID of samples less that of photographs with shuffled blocks",
+        samples.value - shuffled.value,
+        se=math.hypot(samples.se, shuffled.se),
+    )
+    return [less, *(reported(f"KID, {name}", d) for name, d in distances.items())]
+
+
+def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) -> list[Measurement]:
+    """What I2 and I3 measure by HOG features: the samples, less the nearest of the controls that show no object.
+
+    Args:
+        claim_id: "I2" or "I3".
+        images: "samples", those of `controls`, and others.
+        real: images that no network or control has seen.
+    """
+    reference = hog_features(real)
+    distances = {name: kernel_distance(hog_features(x), reference) for name, x in images.items()}
+    samples = distances["samples"]
+    nearest = min(distances[name] for name in ("shuffled blocks", "low resolution", "Gaussian"))
+    less = declared(
+        claim_id,
+        "HOG distance of samples less that of the nearest control",
+        samples.value - nearest.value,
+        se=math.hypot(samples.se, nearest.se),
+    )
+    of_nearest = reported("HOG distance, the nearest control", nearest)
+    return [less, *(reported(f"HOG distance, {name}", d) for name, d in distances.items()), of_nearest]
+
+
+def main() -> None:
+    """Measure I2 as the command line says, and print its record."""
+    options = script_options(
+        __doc__,
+        "samples",
+        claims=["I2"],
+        draws=True,
+        more={
+            "--weights": {"default": "cifar10_ncsn", "help": "a shipped network's name, or a file (cifar10_ncsn)"},
+            "--earlier": {
+                "type": Path,
+                "nargs": "+",
+                "default": (),
+                "help": "files of the same training's weights after fewer steps",
+            },
+        },
+    )
+    show(measure(**options))

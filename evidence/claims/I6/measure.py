@@ -1,0 +1,80 @@
+"""I6: samples of the network of one noise level, by plain Langevin dynamics, beside the annealed ones of I1."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from drawing import CPU, FEATURES, HOW_DRAWN, Drawing, Machine, draw, judged_distance, narrower_width, wrong_digits
+from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
+from sbgm import derived_generator
+from sbgm.images.weights import load_network
+from sbgm.measure import Estimate, quantise, ratio
+from sbgm.measure.classifier import JUDGE
+
+N_SAMPLES = 250
+N_CONTROL = 5_000
+"""Real digits of each kind for the control that no sample enters: as many as make its ± small."""
+MOVED = f"control: {N_CONTROL:,} digits moved by two pixels over the farther control"
+
+
+def annealed_samples(n: int) -> Tensor:
+    """The first n samples of I1, from the 1,000 that its record stores."""
+    return load_record("I1").tensors["samples"][:n].float() / 255
+
+
+def control_distances(claim_id: str, n: int, part: int) -> dict[str, Estimate]:
+    """The distances of n training digits and of the controls made of them, see `wrong_digits`."""
+    made = wrong_digits(n, derived_generator(seed(claim_id), 0, part))
+    return {name: judged_distance(images) for name, images in made.items()}
+
+
+def farther_control(controls: dict[str, Estimate]) -> Estimate:
+    """The larger distance of turned digits and joined halves."""
+    return max(controls["turned"], controls["joined"])
+
+
+def against_controls(claim_id: str, annealed: Estimate, controls: dict[str, Estimate]) -> dict[str, Estimate]:
+    """The bounded ratios that I6 and I11 share, by label: annealed samples, and real digits moved by two pixels."""
+    many = control_distances(claim_id, N_CONTROL, 4)
+    return {
+        "annealed over the nearer control": ratio(annealed, min(controls["turned"], controls["joined"])),
+        MOVED: ratio(many["moved"], farther_control(many)),
+    }
+
+
+def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str, Estimate]) -> list[Measurement]:
+    """The measurements of I6, from the distances of samples and controls."""
+    ratios = {"one level over the farther control": ratio(one_level, farther_control(controls))}
+    ratios |= against_controls("I6", annealed, controls)
+    distances = {"one level": one_level, "annealed": annealed} | controls
+    return [
+        *(declared("I6", label, number) for label, number in ratios.items()),
+        *(reported(f"Fréchet distance, {name}", distance) for name, distance in distances.items()),
+    ]
+
+
+def measure(folder: Path, machine: Machine = CPU) -> Record:
+    """Measure I6: the distance of samples by plain Langevin dynamics, beside that of annealed ones and of controls."""
+    drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, every_level=False, seed=seed("I6"))
+    samples = draw(drawing, folder, machine).states[-1]
+    measurements = i6_measurements(
+        judged_distance(samples), judged_distance(annealed_samples(N_SAMPLES)), control_distances("I6", N_SAMPLES, 1)
+    )
+    for name in ("mnist_one_level", "mnist_ncsn"):
+        loss = load_network(name).facts["held_out_loss_by_level"][-1]
+        measurements.append(reported(f"held-out loss at σ = 0.01, {name}", loss))
+    return record(
+        "I6",
+        measurements,
+        {"samples": quantise(samples)},
+        data=f"mnist_one_level, {N_SAMPLES} samples; as many of I1 and of each control; 10,000 MNIST test images",
+        note=f"{FEATURES}.",
+        narrower=f"{narrower_width()}one training, on MNIST",
+        networks=["mnist_one_level", "mnist_ncsn", JUDGE],
+        facts=drawing.facts(*HOW_DRAWN) | {"compiled": machine.compile},
+    )
+
+
+def main() -> None:
+    """Measure I6 as the command line says, and print its record."""
+    show(measure(**script_options(__doc__, "samples", claims=["I6"], draws=True)))

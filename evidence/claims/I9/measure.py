@@ -1,0 +1,253 @@
+"""I9, the last row of Table 1: FID, KID and Inception Score of a network on colour images, in Inception's features.
+
+A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples of each that the run kept.
+"""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from curve import Entry, NamedSampler, draw_entry, renewing
+from drawing import CPU, Machine
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from sbgm.guard import Batch, Count, checked, one_of
+from sbgm.images.data import SETS
+from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
+from sbgm.measure import (
+    Estimate,
+    FeatureStatistics,
+    Inception,
+    feature_statistics,
+    fid,
+    inception_score,
+    kid,
+    quantise,
+    some_images,
+)
+from sbgm.measure.inception import require_enough
+from sbgm.measure.judging import feature_space, reference_for
+from sbgm.networks import ScoreNetwork
+
+PAPERS_SAMPLES = 50_000
+PAPERS_CHANNELS = 128
+PAPERS_EVALUATIONS = 1_000
+N_STEPS = 100  # T of Algorithm 1
+N_CHOOSING = 1_000  # samples of each checkpoint
+N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
+N_KERNEL = 10_000  # of the reference, for KID, whose work is quadratic
+N_SHOWN = 64
+SamplerName = Annotated[str, one_of(("annealed", "renewing"))]
+
+
+def entry_on(sigmas: Tensor, sampler: SamplerName) -> Entry:
+    """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 11's of 50 steps.
+
+    Args:
+        sigmas: the network's ladder.
+        sampler: its name.
+    """
+    ladder = tuple(sigmas.tolist())
+    if sampler == "renewing":
+        return Entry("renewing, c = 8", renewing(ladder[0], ladder[-1], 50, 8.0), "fitted")
+    paper = NamedSampler("annealed", ladder, 0.2 * ladder[-1] ** 2, N_STEPS)
+    return Entry("Algorithm 1", paper, "uniform", clamped=False)
+
+
+def draw_samples(
+    file: Path | str, n: int, model: ScoreNetwork, sampler: SamplerName, folder: Path, machine: Machine, batch_size: int
+) -> Tensor:
+    """Draw n samples of a network, or take them from a folder: (n, 3, H, W).
+
+    Args:
+        file: of its weights, or a shipped network's name.
+        n: samples.
+        model: a network of the same architecture, which gets these weights in place, since compiling takes minutes.
+        sampler: see `entry_on`.
+        folder: of all such samples.
+        machine: where the model is.
+        batch_size: chains side by side.
+    """
+    load_weights(model, weights_file(file))
+    fitted = some_images("cifar10", "train")[:N_FITTED]
+    place = folder / weights_file(file).stem
+    options = {"seed": seed("I9"), "precision": machine.precision, "batch_size": batch_size, "folder": place}
+    return draw_entry(entry_on(model.sigmas, sampler), model, fitted, n, **options)
+
+
+@checked
+def checkpoint_fid(samples: Batch, real: FeatureStatistics) -> float:
+    """The Fréchet distance of few samples, such as the paper's 1,000, by which it chooses among checkpoints.
+
+    It exists however singular the samples' covariance C is: the eigenvalues of C C' other than 0 are those of
+    X C' Xᵀ/(n − 1), where the rows of X are the samples' features less their mean. But it is far too large, so that it
+    compares checkpoints at one number of samples and nothing else.
+
+    Args:
+        samples: (n, F) features of samples, n ≥ 2.
+        real: statistics of 2,560 real images or more.
+
+    Raises:
+        ValueError: there is one sample only, or real are too few.
+    """
+    n, n_features = samples.shape
+    if n < 2:
+        raise ValueError(f"samples must be at least 2 for a covariance, got {n}")
+    require_enough(real.n, "real")
+    mean = samples.double().mean(dim=0)
+    rows = (samples.double() - mean) / math.sqrt(n - 1)
+    values = torch.linalg.eigvalsh(rows @ real.covariance @ rows.T)[-min(n - 1, n_features) :]  # the others are 0
+    roots = values.clamp(min=0).sqrt()
+    return float((mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum())
+
+
+@checked
+def measure(
+    folder: Path,
+    n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
+    n_reference: Annotated[int, require_enough] | None = None,
+    sampler: SamplerName = "annealed",
+    batch_size: Count = 500,
+    weights: str = "cifar10_ncsn",
+    machine: Machine = CPU,
+) -> Record:
+    """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
+
+    Args:
+        folder: of samples.
+        n_samples: 2,560 at least, which is checked before any is drawn.
+        n_reference: training images that they are compared with; None takes all.
+        sampler: "annealed", which is Algorithm 1 with the paper's 1,000 evaluations, or "renewing", of 50.
+        batch_size: chains side by side.
+        weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
+            samples is taken.
+        machine: where the network runs.
+    """
+    inception = Inception(device=machine.device)
+    real = reference_for("cifar10", feature_space("cifar10", inception), "train", n_reference)
+    statistics = feature_statistics(real.features)
+    run = Path(weights)
+    files = [run_weights(run, step_of(step)) for step in checkpoints(run)] or [weights_file(weights)]
+    model = machine.prepared(load_network(files[0]))
+    how_drawn = model, sampler, folder, machine, batch_size
+    chosen = None
+    file = files[0]
+    how = {}
+    if run.is_dir():
+        distances = {}
+        for checkpoint in files:
+            features = inception.features(draw_samples(checkpoint, N_CHOOSING, *how_drawn))
+            distances[checkpoint] = checkpoint_fid(features, statistics)
+        file = min(distances, key=lambda file: distances[file])
+        chosen = distances[file]
+        how = {"checkpoint": file.parent.name, "checkpoints": len(distances)}
+    samples = draw_samples(file, n_samples, *how_drawn)
+    features = inception.features(samples)
+    score = inception_score(inception.logits(features)) if inception.has_logits else None
+    differs = differences(load_network(file), n_samples, N_STEPS, sampler)
+    distance = fid(features, statistics)
+    kernel = kid(features, real.features[:N_KERNEL])
+    on_gpu = torch.device(machine.device).type == "cuda"
+    return record(
+        "I9",
+        i9_measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
+        {"samples": quantise(samples[:N_SHOWN])},
+        data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
+        f"{N_KERNEL:,} for KID",
+        note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
+        narrower="; ".join([*differs, *smaller_differences(file, machine.precision)]),
+        networks=[str(file)],
+        facts=how
+        | {
+            "n_samples": n_samples,
+            "n_steps": N_STEPS,
+            "sampler": sampler,
+            "batch_size": batch_size,
+            "weights": weights,
+            "evaluations": entry_on(model.sigmas, sampler).evaluations,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "precision": machine.precision,
+            "seed": seed("I9"),
+            "inception": inception.name,
+            "device": torch.cuda.get_device_name(machine.device) if on_gpu else machine.device,
+        },
+    )
+
+
+def differences(network: ScoreNetwork, n_samples: int, n_steps: int, sampler: str) -> list[str]:
+    """In what a measurement is not the paper's, whose numbers then do not bound it."""
+    channels = network.arguments.get("channels")
+    evaluations = n_steps * len(network.sigmas)
+    differs = []
+    if channels != PAPERS_CHANNELS:
+        differs.append(f"{channels} channels, where the paper has {PAPERS_CHANNELS}")
+    if sampler != "annealed" or evaluations != PAPERS_EVALUATIONS:
+        differs.append(f"{sampler} sampler, where the paper's takes {PAPERS_EVALUATIONS:,} evaluations")
+    if n_samples < PAPERS_SAMPLES:
+        differs.append(f"{n_samples:,} samples, where the paper has {PAPERS_SAMPLES:,}")
+    return differs
+
+
+def smaller_differences(file: str | Path, precision: str) -> list[str]:
+    """In what a measurement that the paper's numbers bound is not quite the paper's."""
+    differs = []
+    if precision != "fp32":
+        differs.append(f"drawn in {precision}")
+    if Path(file).stem == "average":
+        differs.append("averaged weights, which the paper has not")
+    return differs
+
+
+def i9_measurements(
+    n_samples: int,
+    distance: Estimate,
+    kernel: Estimate,
+    score: tuple[float, float] | None,
+    chosen: float | None = None,
+    *,
+    bounded: bool,
+) -> list[Measurement]:
+    """The measurements of I9.
+
+    Args:
+        n_samples: how many the numbers are of.
+        distance, kernel: FID and KID.
+        score: Inception Score and its standard deviation over ten splits, where the weights have logits.
+        chosen: FID of `N_CHOOSING` samples, by which the checkpoint was chosen.
+        bounded: hold FID and score to the paper's numbers.
+    """
+    found = {f"FID, {n_samples:,} samples": distance}
+    if score is not None:
+        found["Inception Score"] = Estimate(score[0], score[1] / math.sqrt(10))
+    measured = [declared("I9", k, x) if bounded else reported(k, x) for k, x in found.items()]
+    measured.append(reported("KID", kernel))
+    if chosen is not None:
+        choice = "for choosing a checkpoint; not comparable with FID of 50,000"
+        measured.append(reported(f"FID of {N_CHOOSING:,} samples, {choice}", chosen))
+    return measured
+
+
+def main() -> None:
+    """Measure I9 as the command line says, and print its record."""
+    options = script_options(
+        __doc__,
+        "samples",
+        claims=["I9"],
+        draws=True,
+        more={
+            "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "of samples, at least 2,560 (50,000)"},
+            "--sampler": {
+                "default": "annealed",
+                "choices": ("annealed", "renewing"),
+                "help": "Algorithm 1, or chapter 11's sampler with 50 evaluations (annealed)",
+            },
+            "--weights": {
+                "default": "cifar10_ncsn",
+                "help": "a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID "
+                "of 1,000 samples is taken (cifar10_ncsn)",
+            },
+        },
+    )
+    show(measure(**options))

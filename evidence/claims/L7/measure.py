@@ -1,0 +1,165 @@
+"""L7: the score of the mixture far from its modes, learned without noise and with the largest noise.
+
+The networks without noise, on points as they are, by Fig. 2's recipe are those of Fig. 2: L1 takes its numbers from
+them. What is done is kept; a run that was stopped goes on with the next seed.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from errors import of_networks
+from ledger import Measurement, Record, claims, declared, record, reported, script_options, seed, show
+from recipes import DATA_STD, FIGURE2_AUTHORS, Training, kept_parts
+from sbgm import MLP, derived_generator, paper_mixture, plots, sliced_score_matching_loss
+from sbgm.guard import Batch, NonNegative, Positive, Score, checked
+from sbgm.images.drawing import kept_folder
+from sbgm.measure import relative_squared_error
+from sbgm.measure.scores import Means, nearest_modes
+
+N_SEEDS = 6
+N_POINTS = 20_000
+SIGMAS = (0.0, 20.0)
+LONGER = dataclasses.replace(FIGURE2_AUTHORS, n_steps=40_000, one_cycle=True)
+"""Four times the steps of Fig. 2, at a rate that rises to Fig. 2's and then falls to zero."""
+FIGURE2_ARM = "points as they are, Fig. 2's recipe"
+LONGER_ARM = "points as they are, trained longer"
+STD_ARM = "in units of their std"
+ARMS = (FIGURE2_ARM, LONGER_ARM, STD_ARM)
+BOUNDED = (LONGER_ARM, STD_ARM)
+"""The arms whose networks must have learned; the bound of the other counts if they have."""
+KINDS = ("near", "far", "own")
+CONTROLS = {
+    "own": "control: error under q_σ, the worst of 24 networks",
+    "near": "control: error within 2 of a mode, the worst of 24 networks",
+}
+
+
+class RegionErrors(NamedTuple):
+    """Relative squared error of a score near the modes of a density and far from all of them."""
+
+    near: float
+    far: float
+
+
+@checked
+@torch.no_grad()
+def region_errors(
+    score: Score,
+    exact: Score,
+    points: Batch,
+    means: Means,
+    sigma: NonNegative = 0.0,
+    *,
+    near: Positive = 2.0,
+    far: Positive = 4.0,
+) -> RegionErrors:
+    """Σ‖s − s*‖² / Σ‖s*‖² over the points within `near` of a mode, and over those beyond `far` from every mode.
+
+    Args:
+        score: the model s.
+        exact: the exact score s*.
+        points: (B, D), such as `plots.grid(100)`.
+        means: (K, D), the modes.
+        sigma: passed on to both.
+        near, far: radii, in units of the data.
+
+    Raises:
+        ValueError: no point lies in one of the regions.
+    """
+    distance, _ = nearest_modes(points, means, "points")
+    errors = []
+    for name, inside in (("near", distance < near), ("far", distance > far)):
+        if not bool(inside.any()):
+            raise ValueError(f"points must reach into both regions, but none is {name} (near {near:g}, far {far:g})")
+        x = points[inside]
+        errors.append(relative_squared_error(score(x, sigma), exact(x, sigma)))
+    return RegionErrors(*errors)
+
+
+def errors_of_training(arm: str, sigma: float, network_seed: int) -> list[float]:
+    """The errors of Fig. 2's perceptron, trained on samples of q_σ as the arm says: near, far, and under q_σ itself."""
+    mixture = paper_mixture()
+    network = MLP(dim=2, width=128, depth=2, generator=torch.Generator().manual_seed(network_seed))
+    scale = math.hypot(DATA_STD, sigma) if arm == STD_ARM else 1.0
+
+    def samples(n: int, *, generator: torch.Generator) -> Tensor:
+        return mixture.sample(n, sigma, generator=generator) / scale
+
+    settings: Training = LONGER if arm == LONGER_ARM else FIGURE2_AUTHORS
+    for _ in dataclasses.replace(settings, seed=network_seed).fit(network, samples, sliced_score_matching_loss):
+        pass
+    network.requires_grad_(False)
+
+    def score(x: Tensor, sigma: float = 0.0) -> Tensor:
+        return network(x / scale) / scale
+
+    points = mixture.sample(N_POINTS, sigma, generator=derived_generator(network_seed))
+    own = relative_squared_error(score(points), mixture.score(points, sigma))
+    return [*region_errors(score, mixture.score, plots.grid(100), mixture.means, sigma), own]
+
+
+def measure_seed(part: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """The errors of KINDS in each arm and at each σ: (1, arms, 2) each."""
+    network_seed = seed("L7") + part
+    errors = [[errors_of_training(arm, sigma, network_seed) for sigma in SIGMAS] for arm in ARMS]
+    of_kinds = torch.tensor(errors, dtype=torch.float64).unbind(dim=2)
+    return {kind: values[None] for kind, values in zip(KINDS, of_kinds, strict=True)}
+
+
+def measure(folder: Path) -> Record:
+    """Measure L7: the errors of six networks of each arm and σ, and their ratio in each arm."""
+    trainings = {"figure2": dataclasses.asdict(FIGURE2_AUTHORS), "longer": dataclasses.asdict(LONGER)}
+    place = kept_folder(folder / "errors", trainings | {"arms": ARMS, "sigmas": SIGMAS, "n_points": N_POINTS})
+    parts = list(kept_parts(measure_seed, N_SEEDS, seed=seed("L7"), folder=place))
+    errors = {kind: torch.cat([part[kind] for part in parts]) for kind in KINDS}
+    narrower = ["in two dimensions, on one mixture"]
+    if not has_learned(errors, FIGURE2_ARM):
+        narrower.append("by Fig. 2's recipe, networks that see points as they are have not learned")
+    return record(
+        "L7",
+        l7_measurements(errors),
+        errors,
+        narrower="; ".join(narrower),
+        data="the paper's mixture; Fig. 2's perceptron, six seeds",
+        note="Each error is relative to the exact score at its own σ.",
+        facts={"n_seeds": N_SEEDS},
+    )
+
+
+def has_learned(errors: Mapping[str, Tensor], arm: str) -> bool:
+    """Whether every network of an arm meets the controls: its errors under its own q_σ, and near the modes."""
+    of_arm = ARMS.index(arm)
+    bounds = claims()["L7"].bounds
+    return all(float(errors[kind][:, of_arm].max()) <= bounds[label].high for kind, label in CONTROLS.items())
+
+
+def l7_measurements(errors: Mapping[str, Tensor]) -> list[Measurement]:
+    """The measurements of L7, from the errors (seeds, arms, 2) of each of KINDS."""
+    near, far, own = (errors[kind] for kind in KINDS)
+    ratios = []
+    of_arms = []
+    for i, arm in enumerate(ARMS):
+        label = f"log₁₀ of error without noise over error at σ = 20, {arm}"
+        log_ratio = of_networks((far[:, i, 0] / far[:, i, 1]).log10())
+        counts = arm in BOUNDED or has_learned(errors, arm)
+        ratios.append(declared("L7", label, log_ratio) if counts else reported(label, log_ratio))
+        of_arms += [
+            reported(f"{arm}: error under q_σ, the worst of 12 networks", float(own[:, i].max())),
+            reported(f"{arm}: error within 2 of a mode, the worst of 12 networks", float(near[:, i].max())),
+        ]
+        for j, sigma in enumerate(SIGMAS):
+            of_arms.append(reported(f"{arm}: error beyond 4 from both modes, σ = {sigma:g}", of_networks(far[:, i, j])))
+    of_bounded = [ARMS.index(arm) for arm in BOUNDED]
+    controls = [declared("L7", label, float(errors[kind][:, of_bounded].max())) for kind, label in CONTROLS.items()]
+    return [*ratios, *controls, *of_arms]
+
+
+def main() -> None:
+    """Measure L7 as the command line says, and print its record."""
+    show(measure(**script_options(__doc__, "L7", claims=["L7"])))

@@ -1,0 +1,250 @@
+"""Fig. 1: sliced score matching on images, raw and with a little noise, its long curves (M2), and the raw network."""
+
+import dataclasses
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import ledger
+from errors import of_networks
+from ledger import Measurement, Record, declared, record, reported, script_options, show
+from recipes import Figure1, untrained
+from sbgm.files import content_hash, load_tensors, save_tensors, write_bytes
+from sbgm.guard import Batch, Count, checked
+from sbgm.images.data import load_images
+from sbgm.images.devices import hardware
+from sbgm.images.networks import ResNet
+from sbgm.images.weights import load_built
+from sbgm.losses import sliced_score_matching_loss
+from sbgm.measure import Estimate, estimate
+from sbgm.noise import perturb
+from sbgm.training import Step, require_finite_step
+
+
+@checked
+def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_every: Count = 200) -> Iterator[Step]:
+    """Train the ResNet of Fig. 1 by sliced score matching, yielding the loss of every iteration.
+
+    The run is saved every `save_every` iterations and at the end. Called again, it first yields the steps already made,
+    then goes on exactly as if it had never stopped; more iterations continue it.
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+        settings: see `Figure1`.
+        folder: of the run.
+        save_every: iterations between two savings.
+
+    Raises:
+        ValueError: the folder holds a run with other settings or images.
+    """
+    told = dataclasses.asdict(settings) | {"images": content_hash(images)}
+    generator, weights = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
+    network = ResNet(settings.channels, images.shape[1], generator=weights).to(images.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    losses: list[float] = []
+    file = Path(folder) / STATE
+    if file.exists():
+        state = load_state(folder)
+        differ = [name for name, value in told.items() if name != "n_steps" and state["told"][name] != value]
+        if differ:
+            raise ValueError(f"folder must hold a run of these settings and images, but in {folder} {differ} differ")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["generator"])
+        losses = state["losses"].tolist()
+        yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_steps], start=1))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for step in range(len(losses) + 1, settings.n_steps + 1):
+        x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
+        if settings.noise_std > 0:
+            x = perturb(x, settings.noise_std, generator=generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss = sliced_score_matching_loss(network, x, generator=generator)
+        loss.backward()
+        losses.append(require_finite_step(loss, optimizer, step, settings.n_steps))
+        optimizer.step()
+        if step % save_every == 0 or step == settings.n_steps:
+            content = io.BytesIO()  # not to the disk: torch reports a full one as an error about its own positions
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "told": told}
+            state |= {"generator": generator.get_state(), "losses": torch.tensor(losses, dtype=torch.float64)}
+            torch.save(state, content)
+            write_bytes(file, content.getbuffer())
+        yield Step(step, losses[-1])
+
+
+STATE = "state.pt"
+
+
+def load_state(folder: Path | str) -> dict[str, Any]:
+    """What a run saved last: weights, Adam's moments, the generator's state, losses, and what it was begun with."""
+    return torch.load(Path(folder) / STATE, weights_only=True)
+
+
+# --- its curves -------------------------------------------------------------------------------------------------------
+
+
+def relative_spread(losses: Tensor, *, detrended: bool = False) -> float:
+    """sd/|mean| of a loss over the last third of its curve, (T,) with T ≥ 9.
+
+    Args:
+        losses: the loss of every iteration.
+        detrended: take the standard deviation around a straight line, fitted to that third, in place of the mean.
+    """
+    last = _last(losses, 3)
+    rest = last - _line(last) if detrended else last
+    return float(rest.std() / last.mean().abs())
+
+
+def relative_drift(losses: Tensor) -> float:
+    """The move of the mean of a loss over the last quarter of its curve, (T,), as a share of its size.
+
+    The change, from end to end, of a straight line fitted to that quarter, over |mean|.
+    """
+    last = _last(losses, 4)
+    line = _line(last)
+    return float((line[-1] - line[0]).abs() / last.mean().abs())
+
+
+def first_change(losses: Tensor) -> Estimate:
+    """The mean loss of iterations 51 to 100 less that of 1 to 10, of a curve (T,): negative where it falls at first.
+
+    A trend within a part counts into the standard error, which is too large then rather than too small.
+    """
+    first = estimate(losses[:10])
+    later = estimate(losses[50:100])
+    return Estimate(later.value - first.value, math.hypot(later.se, first.se))
+
+
+def running_mean(losses: Tensor, n: int = 100) -> Tensor:
+    """The means of n consecutive losses: (T,) -> (T − n + 1,)."""
+    if not 1 <= n <= len(losses):
+        raise ValueError(f"n must be 1 … {len(losses)}, the number of losses, got {n}")
+    return losses.double().unfold(0, n, 1).mean(dim=1)
+
+
+def _last(losses: Tensor, parts: int) -> Tensor:
+    if losses.ndim != 1 or len(losses) < 9:
+        raise ValueError(f"losses must be at least nine numbers, (T,), got shape {tuple(losses.shape)}")
+    if not bool(torch.isfinite(losses).all()):
+        raise ValueError("losses must be finite, but they hold NaN or infinity")
+    return losses[len(losses) - len(losses) // parts :].double()
+
+
+def _line(values: Tensor) -> Tensor:
+    """The least-squares straight line through equally spaced values, at the same places."""
+    t = torch.arange(len(values), dtype=values.dtype) - (len(values) - 1) / 2
+    return values.mean() + (t * values).sum() / t.square().sum() * t
+
+
+# --- M2, Fig. 1 on CIFAR-10 -------------------------------------------------------------------------------------------
+
+M2_NOISE = {"raw": 0.0, "noised": 0.01}
+"""The standard deviation of the noise in each panel."""
+M2_STEPS = 5_000
+"""The fewest of a run that counts."""
+M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=M2_STEPS)
+
+
+@checked
+def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Record:
+    """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
+
+    The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
+    from there if it was stopped, or was too short. A finished one of M2_STEPS or more leaves its curve in
+    `runs/` beside the record, to be committed, from where it is taken on any machine: only runs that are missing
+    there are made.
+
+    Args:
+        folder: of the runs.
+        iterations: of each run.
+        seeds: runs of each kind.
+    """
+    images = load_images("cifar10")
+    runs = {
+        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, n_steps=iterations, seed=seed)
+        for seed in range(seeds)
+        for kind, std in M2_NOISE.items()
+    }
+    losses = {run: _losses(images, settings, folder, "{}_{}".format(*run)) for run, settings in runs.items()}
+    runs_made = "a single run" if seeds == 1 else f"{seeds} runs"
+    curves = {kind: torch.stack([losses[kind, seed] for seed in range(seeds)]) for kind in M2_NOISE}
+    return record(
+        "M2",
+        m2_measurements(**curves),
+        curves,
+        data=f"CIFAR-10, {len(images):,} training images",
+        narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
+        note="The ratio of scatters is the geometric mean over pairs of runs, each other number that of the worst run.",
+        facts={"iterations": iterations, "seeds": seeds}
+        | {name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
+    )
+
+
+def m2_measurements(raw: Tensor, noised: Tensor) -> list[Measurement]:
+    """The measurements of M2, of long loss curves, (R, T) each for R runs.
+
+    The ratio of scatters is the geometric mean over pairs of runs, every other number that of the worst run. At noise σ
+    no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²): CIFAR-10's declared bound.
+    """
+    spreads = [torch.tensor([relative_spread(losses, detrended=True) for losses in kind]) for kind in (raw, noised)]
+    log_ratios = (spreads[0] / spreads[1]).log10()  # of pairs
+    lowest_mean = min(float(running_mean(losses, min(100, len(losses))).min()) for losses in noised)
+    change = max((first_change(losses) for losses in raw), key=lambda change: change.value + 2 * change.se)
+    return [
+        declared(
+            "M2",
+            "log₁₀ of raw over noised sd/|mean|, last third, two runs",
+            of_networks(log_ratios) if len(log_ratios) > 1 else float(log_ratios),
+        ),
+        declared("M2", "noised: move of the mean over the last quarter", max(map(relative_drift, noised))),
+        declared("M2", "noised: lowest mean of 100 iterations", lowest_mean),
+        declared("M2", "raw: mean of iterations 51 to 100 less that of 1 to 10", change),
+        reported("raw: sd/|mean|, last third, detrended, the least", float(spreads[0].min())),
+        reported("noised: sd/|mean|, last third, detrended, the largest", float(spreads[1].max())),
+    ]
+
+
+def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tensor:
+    """The losses of one run, (T,): those of its finished curve, or of a training under a progress bar."""
+    file = ledger.claims_folder() / "M2" / "runs" / f"{name}.safetensors"
+    facts = settings.facts()
+    if file.is_file():
+        tensors, known = load_tensors(file)
+        if facts.items() <= known.items():
+            return tensors["losses"]
+    steps = train_figure1(images, settings, folder=folder / name, save_every=50)  # a minute of one core
+    torch.set_flush_denormal(True)  # ELU's slopes on raw images fall below 1e-38, where a processor takes twice as long
+    try:
+        losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_steps, unit="it")])
+    finally:
+        torch.set_flush_denormal(False)
+    if len(losses) >= M2_STEPS:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
+    return losses
+
+
+# --- the network on raw images that ships -----------------------------------------------------------------------------
+
+
+def load_raw(name: str = "mnist_raw") -> nn.Module:
+    """The network trained on raw images, in evaluation mode, its weights fixed; it takes any σ and ignores it.
+
+    Its `sigmas` are the one level 0.01, so that Algorithm 1 is plain Langevin dynamics with the step size ε.
+    """
+    network = load_built(name, lambda facts: untrained("mnist_raw")[0])
+    network.sigmas = torch.tensor([0.01])
+    network.image_shape = (1, 28, 28)
+    return network
+
+
+def main() -> None:
+    """Measure M2 as the command line says, and print its record."""
+    seeds = {"type": int, "default": 2, "help": "runs of each kind (2)"}
+    show(measure(**script_options(__doc__, "M2", claims=["M2"], more={"--seeds": seeds})))

@@ -1,0 +1,163 @@
+"""N1, and what N2 and N5 take from it: losses and lengths of scores at each level, of networks for images.
+
+Five perceptrons on 8×8 digits and their twins with λ = 1 are trained once, and kept for F3 and I5 as well.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from drawing import narrower_width
+from errors import of_networks
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from recipes import DigitsTraining, trained_digits
+from sbgm import derived_generator
+from sbgm.guard import Score
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network
+from sbgm.measure import Estimate, ratio
+from sbgm.networks import ImageMLP
+
+N_NETWORKS = 5
+N_IMAGES = 1_000
+SETTINGS = DigitsTraining()
+REFINENET = "mnist_ncsn"
+D = 784
+"""Pixels of MNIST."""
+KINDS = ("lengths", "losses", "norms", "sums")
+
+
+@torch.no_grad()
+def level_by_level(
+    score: Score, images: Tensor, sigmas: Tensor, *, generator: torch.Generator, n_noise: int = 2, n_side: int = 100
+) -> Tensor:
+    """Means over images, and their standard errors, at each level: (4, L, 2), the first axis as in KINDS.
+
+    They are ‖σs‖², λℓ = ½‖σs + z‖², ‖s‖ and ‖σs‖² + 2λℓ. The last has the mean D, the number of pixels, for a score
+    that no constant factor would improve.
+
+    Args:
+        score: s(x, σ).
+        images: (N, *shape).
+        sigmas: (L,).
+        generator: source of the noise.
+        n_noise: draws of noise for each image, whose numbers are averaged first.
+        n_side: images side by side.
+    """
+    levels = []
+    for sigma in sigmas.tolist():
+        of_images = []
+        for x in images.split(n_side):
+            x = x.repeat(n_noise, *[1] * (x.ndim - 1))
+            z = torch.randn(x.shape, generator=generator)
+            scaled = sigma * score(x + sigma * z, sigma)
+            lengths = scaled.flatten(1).square().sum(dim=1)
+            losses = (scaled + z).flatten(1).square().sum(dim=1) / 2
+            numbers = torch.stack([lengths, losses, lengths.sqrt() / sigma, lengths + 2 * losses])
+            of_images.append(numbers.reshape(len(KINDS), n_noise, -1).double().mean(dim=1))
+        values = torch.cat(of_images, dim=1)
+        errors = values.std(dim=1) / math.sqrt(len(images))
+        levels.append(torch.stack([values.mean(dim=1), errors], dim=1))
+    return torch.stack(levels, dim=1)
+
+
+def estimates(levels: Tensor) -> list[Estimate]:
+    """The numbers (L, 2) of each level, with their standard errors."""
+    return [Estimate(*pair) for pair in levels.tolist()]
+
+
+def spread(levels: Tensor) -> Estimate:
+    """The largest of the levels' numbers (L, 2) over the smallest."""
+    of_levels = estimates(levels)
+    return ratio(max(of_levels), min(of_levels))
+
+
+def off_dimension(sums: Tensor, dimension: int) -> Estimate:
+    """How far the sums (L, 2) are from D, as a share of D, at the level where they are farthest."""
+    return max(Estimate(abs(value / dimension - 1), se / dimension) for value, se in sums.tolist())
+
+
+def slope(sigmas: Tensor, levels: Tensor) -> Estimate:
+    """Of the least-squares line of the logarithm of numbers (L, 2) against log σ, (L,); errors as if independent."""
+    x = sigmas.double().log() - sigmas.double().log().mean()
+    weights = x / x.square().sum()
+    means, errors = levels.T
+    return Estimate(float(weights @ means.log()), float((weights * errors / means).norm()))
+
+
+def perceptrons(folder: Path, weighting: str = "sigma_squared") -> list[ImageMLP]:
+    """Five networks on the 8×8 digits, trained unless they are in the folder."""
+    settings = dataclasses.replace(SETTINGS, weighting=weighting)
+    return [trained_digits(dataclasses.replace(settings, seed=seed("N1") + part), folder) for part in range(N_NETWORKS)]
+
+
+def generator_for(part: int) -> torch.Generator:
+    """Of the noise that one network sees, which its twin sees as well."""
+    return derived_generator(seed("N1"), part)
+
+
+def of_networks_at(networks: list[ImageMLP], images: Tensor) -> Tensor:
+    """`level_by_level` of each network: (networks, 4, L, 2)."""
+    parts = [
+        level_by_level(network, images, network.sigmas, generator=generator_for(part))
+        for part, network in enumerate(networks)
+    ]
+    return torch.stack(parts)
+
+
+def measure(folder: Path) -> Record:
+    """Measure N1: λℓ at each level of a RefineNet and of five perceptrons, and of their twins with λ = 1."""
+    mnist = load_images("mnist", "test")[:N_IMAGES]
+    held_out = load_images("digits", "test")
+    trained = perceptrons(folder)
+    twins = perceptrons(folder, "one")
+    refinenet = load_network(REFINENET)
+
+    tensors = {
+        "refinenet": level_by_level(refinenet, mnist, refinenet.sigmas, generator=generator_for(N_NETWORKS)),
+        "held_out": of_networks_at(trained, held_out),
+        "training": of_networks_at(trained, load_images("digits")),
+        "twins": of_networks_at(twins, held_out),
+    }
+    return record(
+        "N1",
+        n1_measurements(tensors),
+        tensors,
+        narrower=f"{narrower_width()}one training; the perceptrons, not at their optimum on held-out digits, "
+        "decide nothing but the comparison of λ",
+        data=f"{len(mnist):,} MNIST test digits, 360 held-out and 1,437 training digits of 8×8 pixels",
+        note="Of the RefineNet ± is of the images, of the perceptrons of five trainings.",
+        networks=[REFINENET],
+        facts={"n_networks": N_NETWORKS},
+    )
+
+
+def n1_measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
+    """The measurements of N1, from (4, L, 2) of the RefineNet and (networks, 4, L, 2) of perceptrons and twins."""
+    _, losses, _, sums = tensors["refinenet"]
+    by_twin = tensors["twins"][:, 1, :3, 0] / tensors["held_out"][:, 1, :3, 0]
+    least = by_twin.min(dim=1).values
+    spreads = torch.tensor([spread(levels[1]).value for levels in tensors["held_out"]])
+    largest = max(estimates(losses))
+    zero = Estimate(D / 2, 0)  # λℓ of a score of zero
+    numbers = [
+        declared("N1", "RefineNet: largest over smallest λℓ", spread(losses)),
+        declared("N1", "control: RefineNet: largest λℓ over that of a score of zero", ratio(largest, zero)),
+        declared("N1", "twins' λℓ over it at the three largest σ, the least", of_networks(least)),
+        declared("N1", "control: RefineNet, E‖σs‖² + 2λℓ off D, the largest", off_dimension(sums, D)),
+        reported("RefineNet: smallest λℓ", min(estimates(losses))),
+        reported("RefineNet: largest λℓ", largest),
+        reported("perceptrons: largest over smallest λℓ", of_networks(spreads)),
+    ]
+    for name, images in (("held_out", "held-out digits"), ("training", "training digits")):
+        off = torch.tensor([off_dimension(levels[3], 64).value for levels in tensors[name]])
+        numbers.append(reported(f"perceptrons: sum off D, {images}", of_networks(off)))
+    return numbers
+
+
+def main() -> None:
+    """Measure N1 as the command line says, and print its record."""
+    show(measure(**script_options(__doc__, "perceptrons", claims=["N1"])))

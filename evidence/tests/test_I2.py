@@ -1,0 +1,81 @@
+"""I2: samples must be nearer to photographs than photographs with shuffled blocks."""
+
+import pytest
+import torch
+
+import ledger
+from claims.I2 import measure as I2
+from claims.I9 import measure as I9
+from sbgm.images.refinenet import RefineNet
+from sbgm.images.weights import load_network, save_network
+from sbgm.measure import Estimate, controls, hog_features, inception
+from seeds import seeded
+
+
+@pytest.mark.parametrize(("value", "holds"), [(0.06, True), (0.1, False)])
+def test_samples_must_be_nearer_than_shuffled_photographs(value, holds):
+    known = {"samples": value, "shuffled blocks": 0.08, "Gaussian": 0.2}
+    found = I2.kid_measurements({name: Estimate(x, 0.001) for name, x in known.items()})
+    assert found[0].holds == holds
+
+
+def test_edges_tell_apart_what_shows_less():
+    """Grey squares, the same out of focus, and their parts in another order."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.randint(2, 14, (2, 60), generator=generator)
+    images = torch.zeros(60, 1, 32, 32)
+    for image, x, y in zip(images, *corners.tolist(), strict=True):
+        image[:, x : x + 16, y : y + 16] = 1
+    made = controls(images, 30, generator=generator)
+    found = {m.label: m.value for m in I2.object_measurements("I2", made | {"samples": images[:30]}, images[30:])}
+    near, soft, apart = (found[f"HOG distance, {name}"] for name in ("samples", "low resolution", "shuffled blocks"))
+    assert near < 0.5 * soft < 0.5 * apart
+    assert found["HOG distance of samples less that of the nearest control"] < 0
+    dim = hog_features(0.25 * images[:2])
+    assert torch.allclose(dim, hog_features(images[:2]), atol=0.05)  # contrast says nothing
+
+
+def test_epochs_are_counted_over_all_parts_of_a_training():
+    first = {"steps": 1_000, "settings": {"training": {"batch_size": 50}}}  # as in cifar10_ncsn
+    second = {"steps": 500, "settings": {"batch_size": 100}, "started_from": first}
+    assert I2.epochs(second, I2.batch_size_of(second)) == 2
+    assert I2.epochs({"step": 1_500}, 100) == 3
+
+
+def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_path, has_the_committed_form):
+    """Small random images in place of CIFAR-10's; an untrained network's samples are far from them."""
+    monkeypatch.setattr(I2, "Inception", colour)
+    network = load_network("cifar10_ncsn")
+    save_network(network, tmp_path / "early.safetensors", image_shape=[3, 8, 8], step=1_000)
+    sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40, "earlier": [tmp_path / "early.safetensors"]}
+    record = I2.measure(tmp_path / "samples", **sizes)
+    has_the_committed_form(record, but=["checkpoint 2", "checkpoint 3"])
+    bought = [m for m in record.measurements if "epochs: " in m.label]
+    n_numbers = len({m.label.partition(": ")[2] for m in bought})
+    assert (len(bought), n_numbers) == (6, 3)  # of a checkpoint and of the network: loss, KID, HOG
+    losses = [m.value for m in bought if m.label.endswith("held-out loss")]
+    assert losses[0] == losses[1]  # the same weights and noise
+    assert record.status == "not reproduced"
+    made = ("samples", "denoised", "real images", "shuffled blocks", "low resolution", "Gaussian")
+    labels = [f"{measure}, {name}" for measure in ("KID", "HOG distance") for name in made]
+    values = {m.label: m.value for m in record.measurements if m.label in labels}
+    assert list(values) == labels
+    less = record.measurements[0]
+    assert less.value == pytest.approx(values["KID, samples"] - values["KID, shuffled blocks"])
+    assert ledger.load_record("I2").tensors["gaussian"].shape == (40, 3, 8, 8)
+    assert record.data == "cifar10_ncsn, 50 samples; 40 of CIFAR-10's test images"
+
+
+@pytest.mark.parametrize(("channels", "held"), [(2, True), (128, False)])
+def test_a_network_of_the_papers_width_is_held_to_its_fid(mnist, colour, monkeypatch, tmp_path, channels, held):
+    """A width of 2 stands for the paper's, and 60 samples for its 50,000."""
+    monkeypatch.setattr(I2, "Inception", colour)
+    monkeypatch.setattr(inception, "FEWEST_FOR_FID", 60)
+    for name, value in {"PAPERS_SAMPLES": 60, "PAPERS_CHANNELS": channels, "PAPERS_EVALUATIONS": 2}.items():
+        monkeypatch.setattr(I9, name, value)
+    untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=seeded())
+    save_network(untrained, tmp_path / "wide.safetensors", image_shape=[3, 8, 8])
+    sizes = {"n_samples": 60, "n_steps": 1, "n_reference": 60, "weights": str(tmp_path / "wide.safetensors")}
+    record = I2.measure(tmp_path / "samples", **sizes)
+    assert [m.high for m in record.of_kind("expected")] == [0, 0, 25.32][: 2 + held]
+    assert ("channels" in record.narrower) != held

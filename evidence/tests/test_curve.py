@@ -1,0 +1,278 @@
+"""The recorded curve: its entries, a run that is stopped and goes on, and a record that must match its weights."""
+
+import functools
+import json
+import math
+
+import pandas
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import curve
+import drawing
+import ledger
+from counting import CountedScore
+from curve import (
+    BUDGETS,
+    SamplerCurve,
+    best_step_size,
+    draw_entry,
+    entries,
+    guided_entries,
+    load_curve,
+    renewing,
+    samplers_within,
+    variance_ratio,
+)
+from laws import annealed_variance
+from sbgm import geometric_sigmas
+from sbgm.images import weights
+from sbgm.images.devices import autocast
+from sbgm.images.drawing import fitted_start, generate, uniform_start
+from sbgm.images.networks import DigitNetwork
+from sbgm.images.refinenet import rescaled
+from sbgm.images.weights import load_network
+from sbgm.measure import quantise
+from sbgm.measure.judging import some_images
+from sbgm.networks import guided
+from sbgm.noise import derived_generator
+from sbgm.samplers import consistent_step_bounds, final
+
+DIGITS = some_images("mnist_small", "train", 500)
+CURVES = sorted(path.stem for path in ledger.results_folder().glob(f"{curve.CURVE}*.json"))
+PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
+
+
+# --- technique 4 ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step_size", "ratio", "n_steps"), [(1.24e-5, 1.0376, 5), (4e-5, 1.668, 100), (1.5e-4, 2.0, 3)]
+)
+def test_the_variance_ratio_is_that_of_a_level_that_begins_too_wide(step_size, ratio, n_steps):
+    options = {"step_size": step_size, "n_steps": n_steps, "variance": 0.0, "start": (0.01 * ratio) ** 2}
+    (end,) = annealed_variance([0.01], **options)
+    assert variance_ratio(step_size, 0.01, ratio, n_steps) == pytest.approx(end / 0.01**2)
+
+
+@pytest.mark.parametrize("ratio", [1.001, 1.0376, 1.668, 10.0])
+@pytest.mark.parametrize("n_steps", [1, 2, 5, 100])
+def test_the_best_step_size_is_that_of_a_scan(ratio, n_steps):
+    eta = torch.linspace(1e-6, 1.999, 400_001, dtype=torch.float64)  # over the overshooting steps too
+    settled = 2 * eta / (1 - (1 - eta) ** 2)
+    width = (1 - eta) ** (2 * n_steps) * (ratio**2 - settled) + settled
+    assert float(width.min()) > 1
+    best = best_step_size(0.01, ratio, n_steps)
+    assert best == pytest.approx(2e-4 * float(eta[width.argmin()]), abs=2e-4 * 6e-6)
+    assert variance_ratio(best, 0.01, ratio, n_steps) <= float(width.min()) + 1e-9
+
+
+def test_the_best_step_size_of_cifar10_is_the_published_one():
+    h = 6.2e-6  # of x + h s + √(2h) z, so that ε = 2h
+    assert best_step_size(0.01, ratio=5_000 ** (1 / 231), n_steps=5) == pytest.approx(2 * h, rel=0.005)
+
+
+# --- the entries ------------------------------------------------------------------------------------------------------
+
+
+def keeps_to(found, budgets):
+    for label in {entry.label for entry in found} - {"Algorithm 1", "Algorithm 1, NCSNv2"}:
+        costs = sorted(entry.evaluations for entry in found if entry.label == label)
+        assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, budgets, strict=True)), label
+
+
+def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
+    found = entries(WIDE)
+    keeps_to(found, BUDGETS)
+    assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [10, 20, 50, 100, 1_000]
+    assert len({(entry.label, entry.evaluations) for entry in found}) == len(found)
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "mnist_ncsn"])
+def test_a_network_is_rescaled_only_if_it_needs_a_level_of_its_ladder(name):
+    network = load_network(name)
+    x = torch.rand(2, *network.image_shape, generator=torch.Generator().manual_seed(0))
+    score = curve._score(network, entries(PAPERS)[0], "bf16")
+    expected = autocast(network if name == "digits_mlp" else rescaled(network), "bf16")
+    assert torch.equal(score(x, 0.123), expected(x, 0.123))
+
+
+def test_algorithm_1_is_the_papers_and_ncsnv2s():
+    full = next(e for e in entries(WIDE) if e.label == "Algorithm 1" and e.evaluations == 1_000)
+    assert (full.sampler.n_steps, full.start, full.clamped) == (100, "uniform", False)
+    assert full.sampler.step_size == pytest.approx(2e-5)
+    assert full.sampler.sigmas == pytest.approx(PAPERS.tolist())
+    finer = [e for e in entries(WIDE) if e.label == "Algorithm 1, NCSNv2"]
+    assert [e.evaluations for e in finer] == [96, 951]
+    assert finer[1].sampler.step_size == pytest.approx(1.716e-5, rel=1e-3)
+    assert finer[1].sampler.sigmas == pytest.approx(WIDE.tolist())
+
+
+@pytest.mark.parametrize("c", [1, 8, 20, math.inf])
+def test_renewing_takes_one_minus_r_to_the_one_plus_c(c):
+    sampler = renewing(1.0, 0.01, 50, c)
+    r = sampler.sigmas[1] / sampler.sigmas[0]
+    assert sampler.evaluations == 50
+    assert sampler.step_size / (2 * 0.01**2) == pytest.approx(1 - r ** (1 + c), rel=1e-4)
+    low, high = consistent_step_bounds(sampler.sigmas)
+    assert low < sampler.step_size < high
+
+
+def test_starts_are_data_plus_noise_of_the_first_level():
+    for entry in entries(WIDE):
+        x = curve._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))
+        if entry.start == "uniform":
+            assert 0 <= float(x.min()) < float(x.max()) <= 1
+        else:  # MNIST's pixels have the standard deviation .31
+            sigma = entry.sampler.sigmas[0]
+            assert float(x.std()) == pytest.approx((sigma**2 + 0.31**2) ** 0.5, rel=0.02)
+
+
+def test_samplers_of_a_network_that_knows_classes_differ_in_nothing_else():
+    ladder = geometric_sigmas(5.0, 0.02, 30)
+    found = guided_entries(ladder)
+    assert {(e.start, e.clamped, e.sampler.denoise_last) for e in found} == {("mean", False, True)}
+    assert {tuple(round(sigma, 4) for sigma in (e.sampler.sigmas[0], e.sampler.sigmas[-1])) for e in found} == {
+        (5, 0.02)
+    }
+    assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [31, 91, 301, 991]
+    keeps_to(found, (10, 20, 50, 100))
+
+
+def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
+    network = DigitNetwork([5.0, 0.02], width=4, n_blocks=1, generator=torch.Generator().manual_seed(0))
+    entry = guided_entries(network.sigmas)[4]
+    with torch.no_grad():
+        drawn = draw_entry(entry, network, DIGITS, 12, batch_size=12, folder=tmp_path)
+        generator = derived_generator(0, 0)
+        x = DIGITS.mean(dim=0) + 5 * torch.randn(12, 1, 28, 28, generator=generator)
+        score = guided(network, torch.tensor([*range(10), 0, 1]), 2.0)
+        expected = final(entry.sampler.states(score, x, generator))
+    assert torch.allclose(drawn, expected, atol=1e-5)
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
+
+
+def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(mnist, results, monkeypatch, tmp_path):
+    few = {"BUDGETS": (10,), "MIDDLE": 20, "FULL": 190, "CHOSEN": ("heun, power",), "RENEWING": curve.RENEWING[:1]}
+    for name, value in few.items():
+        monkeypatch.setattr(curve, name, value)
+    monkeypatch.setattr("sys.argv", ["evidence/curve.py", "mnist_mlp"])
+    folder = tmp_path / "samples"
+    said = str(curve.measure_curve(folder, "mnist_mlp", 130, n_confirmed=140, batch_size=65))
+    measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
+    points = list(measured.points.itertuples())
+    assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
+
+    def drawn(entry, seed):
+        title = f"{entry.label} {entry.evaluations}".replace(",", "").replace(" ", "-")
+        files = sorted((folder / "mnist_mlp").glob(f"{title}-*/seed{seed}-batch*"))
+        return torch.cat([load_file(file)["samples"] for file in files])
+
+    for point, entry in zip(points, wanted, strict=True):
+        samples = drawn(entry, 0)
+        assert point.distance == pytest.approx(drawing.digit_distance(samples).value)
+        assert torch.equal(measured.sheets[f"{entry.label}, {entry.evaluations}"], quantise(samples[:16]))
+    cheaper, confirmed = measured.cheaper(), list(measured.confirmed.itertuples())
+    best = [wanted[i] for i in dict.fromkeys([cheaper["distance"].idxmin(), cheaper["sure"].idxmax()])]
+    for point, entry in zip(confirmed, best, strict=True):
+        assert (point.label, point.evaluations) == (entry.label, entry.evaluations)
+        samples = drawn(entry, 1)
+        assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples).value))
+        assert not torch.equal(samples[:65], drawn(entry, 0)[:65])
+        assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
+    assert "heun, power  " in said
+    assert all(f"anew, 140 samples of {entry.label}, {entry.evaluations}: " in said for entry in best)
+    assert {"n_samples": 130, "batch_size": 65, "seed": 0}.items() <= measured.facts.items()
+    assert {f"weights of mnist_{name}" for name in ("mlp", "classifier", "judge")} <= measured.facts.keys()
+
+    (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
+    monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .*anew: python evidence/curve\.py mnist_mlp"):
+        load_curve("mnist_mlp")
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_committed_curve_has_every_point_and_its_sheet(name, committed):
+    found = load_curve(name.removeprefix(curve.CURVE))
+    assert sorted(f"{p.label}, {p.evaluations}" for p in found.points.itertuples()) == sorted(found.sheets)
+    assert found.points.groupby("label")["evaluations"].is_monotonic_increasing.all()
+    content = json.loads((committed / f"{name}.json").read_text(encoding="utf-8"))
+    for table in ("points", "confirmed"):
+        assert getattr(found, table).to_dict("records") == content[table]
+
+
+def test_a_missing_record_says_how_to_make_one():
+    with pytest.raises(FileNotFoundError, match=r"python evidence/curve\.py mnist_ncsnv2 measures it"):
+        load_curve("mnist_ncsnv2")
+
+
+def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
+    rows = [
+        ("Algorithm 1", 100, 1.0),
+        ("Algorithm 1", 1_000, 3.0),
+        ("Algorithm 1, NCSNv2", 951, 2.0),
+        ("heun, power", 99, 0.5),
+        ("multistep, power", 20, 1.7),
+        ("euler, power", 50, 1.5),
+    ]
+    points = pandas.DataFrame(rows, columns=["label", "evaluations", "distance"])
+    found = SamplerCurve(points, {}, {}, pandas.DataFrame())
+    assert tuple(found.algorithm_1()) == rows[2]
+    assert found.cheaper().index.tolist() == [5, 4]  # Heun's 99 are more than a tenth of 951
+
+
+# --- samplers of a given cost, on Gaussian data where the distance is exact -------------------------------------------
+
+LADDER = geometric_sigmas(1, 0.01, 10)
+VARIANCES = torch.tensor([0.25, 0.01])  # of the two coordinates, around .5
+
+
+def score(x, sigma):
+    return (0.5 - x) / (VARIANCES + sigma**2)
+
+
+def data(n=2_000):
+    return 0.5 + VARIANCES.sqrt() * torch.randn(n, 2, generator=derived_generator(9))
+
+
+def distance(samples):
+    """The Fréchet distance of independent normals: (difference of means)² + (difference of stds)², summed."""
+    return float(((samples.mean(dim=0) - 0.5) ** 2 + (samples.std(dim=0) - (VARIANCES + 1e-4).sqrt()) ** 2).sum())
+
+
+@pytest.mark.parametrize("denoise_last", [False, True])
+def test_samplers_use_their_budget_and_more_evaluations_bring_samples_nearer(denoise_last):
+    """Stds of 2,000 samples are known to ± .008, so that a distance of 3e-4 is none; few levels miss by far more."""
+    distances = {}
+    for budget in (10, 11, 300):
+        found = samplers_within(budget, LADDER, denoise_last=denoise_last)
+        assert len(found) == 11 + ("annealed" in found)
+        assert ("annealed" in found) == (budget - denoise_last >= 10)
+        for label, sampler in found.items():
+            start = uniform_start if label == "annealed" else fitted_start(data(), 1.0)
+            states = functools.partial(sampler.states, counted := CountedScore(score))
+            samples = generate(states, 2_000, (2,), seed=0, start=start, batch_size=2_000)
+            waste = 10 if label == "annealed" else 2
+            assert budget - waste < counted.evaluations == sampler.evaluations <= budget, label
+            assert (*sampler.sigmas[:1], *sampler.sigmas[-1:]) == pytest.approx((1.0, 0.01))
+            distances[label, budget] = distance(samples)
+    for label in ("euler, geometric", "heun, power", "multistep, power", "ancestral, power", "consistent, geometric"):
+        assert distances[label, 300] < 6e-4, label
+        assert distances[label, 300] < max(distances[label, 10], 3e-4), label  # multistep's 10 are at the noise already
+    assert distances["multistep, power", 10] < distances["euler, power", 10] / 3
+
+
+def test_a_fitted_start_has_the_mean_and_covariance_of_perturbed_data():
+    """20,000 starts, 5 standard errors; without the fit, the first coordinate would have variance 1 and not 2."""
+    mixing = torch.tensor([[1.0, 0.0], [0.8, 0.3]])
+    images = torch.randn(500, 1, 2, generator=derived_generator(1)) @ mixing.T + torch.tensor([2.0, -1.0])
+    x = fitted_start(images, 1.0)((20_000, 1, 2), derived_generator(2))
+    wanted = images.flatten(1).T.cov() + torch.eye(2)
+    variances = wanted.diag()
+    se = ((variances[:, None] * variances + wanted**2) / 20_000).sqrt()
+    assert float(((x.flatten(1).T.cov() - wanted) / se).abs().max()) < 5
+    shift = (x.mean(dim=0) - images.mean(dim=0)).flatten() / variances.sqrt() * math.sqrt(20_000)
+    assert float(shift.abs().max()) < 5

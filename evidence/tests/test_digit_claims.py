@@ -1,0 +1,214 @@
+"""I1, I4, I6, I7, I10 and I11: what is expected of digits, and small runs."""
+
+import math
+
+import pytest
+import torch
+
+import ledger
+import mnist_samples
+from claims.I5 import measure as I5
+from claims.I6 import measure as I6
+from claims.I11 import measure as I11
+from controls import moved
+from drawing import judged_distance
+from errors import of_networks
+from ledger import Record, reported
+from mnist_samples import too_near
+from sbgm import derived_generator
+from sbgm.files import load_tensors
+from sbgm.images.data import load_images, load_labels
+from sbgm.measure import Estimate, nearest_neighbours
+from sbgm.measure.classifier import JUDGE, load_classifier
+from sbgm.noise import perturb
+from seeds import seeded
+
+
+def measured(value):
+    return Estimate(value, 0.1)
+
+
+def by_label(measurements):
+    return {m.label: m for m in measurements}
+
+
+# --- what is expected -------------------------------------------------------------------------------------------------
+
+
+def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mnist):
+    digits, labels = load_images("mnist_small", "test")[:300], load_labels("mnist_small", "test")[:300]
+    good = by_label(mnist_samples.i1_measurements(digits))
+    assert all(m.holds for m in good.values())
+    assert set(ledger.claims()["I1"].bounds) < set(good)
+    smallest = float(labels.bincount(minlength=10).min()) / 300
+    assert good["smallest share of a class"].value == pytest.approx(smallest, abs=0.02)
+    assert good["smallest share of a class"].se == pytest.approx(math.sqrt(smallest / 300), rel=0.5)
+    noise = by_label(mnist_samples.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
+    assert noise["distance over that of uniform noise"].value == pytest.approx(1, rel=0.1)
+    assert not noise["distance over that of uniform noise"].holds
+    ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
+    failed = {m.label for m in mnist_samples.i1_measurements(ones) if not m.holds}
+    assert {"smallest share of a class", "largest share of a class"} <= failed
+
+
+def test_distances_must_fall_and_rise_at_no_level_by_more_than_three_standard_errors():
+    falling = [measured(v) for v in (9, 7, 5, 5.1, 3)]  # one rise, by less than one standard error
+    good = by_label(mnist_samples.i4_measurements(falling, falling, falling))
+    assert set(ledger.claims()["I4"].bounds) < set(good)
+    assert all(m.met for m in good.values())
+    fall = good["denoised: distance after σ_1 minus that after σ_L"]
+    assert (fall.value, fall.se) == (6, pytest.approx(math.sqrt(0.02)))
+    up = [measured(v) for v in (3, 3.4, 3.9, 2)]  # differences have a standard error of 0.14: one is within three
+    assert mnist_samples.levels_farther(up) == 1
+    bad = {m.label for m in mnist_samples.i4_measurements(falling, up[:3], falling) if not m.met}
+    assert bad == {
+        "denoised: distance after σ_1 minus that after σ_L",
+        "denoised: levels clearly farther than the one before",
+    }
+
+
+def test_one_level_is_held_against_turned_digits_and_joined_halves(mnist, results, monkeypatch):
+    """The samples are noise here; the record of I1 holds real digits."""
+    monkeypatch.setattr(I6, "N_CONTROL", 300)
+    digits, noise = load_images("mnist_small")[:300], torch.rand(300, 1, 28, 28, generator=seeded())
+    facts = ledger.attach(
+        ledger.record_file("I1", suffix=".safetensors"), {"samples": digits.mul(255).byte()}, {}, networks=[]
+    )
+    ledger.save_record(Record("I1", "reproduced", (reported("x", 1),), facts=facts))
+    annealed = judged_distance(I6.annealed_samples(300))
+    assert annealed.value == pytest.approx(judged_distance(digits).value, rel=0.05)
+    controls = I6.control_distances("I6", 300, 1)
+    numbers = by_label(I6.i6_measurements(judged_distance(noise), annealed, controls))
+    assert all(m.holds for m in numbers.values())
+    assert set(ledger.claims()["I6"].bounds) < set(numbers)
+
+
+# --- no noise, and a little -------------------------------------------------------------------------------------------
+
+
+def test_chains_without_a_score_get_as_far_as_free_diffusion_and_those_with_one_are_held():
+    """In 784,000 pixels, 4 standard errors; the score of N(digit, σ² I) keeps chains at σ, by Langevin's variance."""
+    digits = torch.zeros(1_000, 1, 28, 28)
+    free = I11.run_chains(lambda x, sigma: torch.zeros_like(x), digits, seeded(), n_steps=100)
+    close = {"rel": 4 / math.sqrt(2 * digits.numel())}
+    assert I11.rms(free.from_digits) == pytest.approx(I11.free_diffusion(100), **close)
+    assert I11.free_diffusion(100) == pytest.approx(math.sqrt(0.01**2 + 100 * 2e-5))
+    assert free.from_noise.shape == (I11.N_FROM_NOISE, 1, 28, 28)
+    held = I11.run_chains(lambda x, sigma: -x / 0.01**2, digits, seeded(), n_steps=100).from_digits
+    assert I11.rms(held) == pytest.approx(0.01 / math.sqrt(1 - 2e-5 / (4 * 0.01**2)), **close)
+
+
+def test_no_noise_must_drive_chains_away_and_noise_must_hold_them_over_seeds():
+    digits = torch.zeros(4, 1, 2, 2)
+    free = I11.free_diffusion(I11.N_STEPS)
+
+    def chains(*distances):
+        return [I11.Chains(torch.full_like(digits, free * d), digits + 0.5) for d in distances]
+
+    losses = {"no noise": [torch.tensor([-1.0, 2.0])] * 3, "σ = 0.01": [torch.tensor([-1.0, -2.0])] * 3}
+    arms = {"no noise": chains(1.8, 2.0, 2.2), "σ = 0.01": chains(0.5, 0.6, 0.7)}
+    found = by_label(I11.i11_measurements(arms, losses, digits, digits))
+    assert set(ledger.claims()["I11"].bounds) < set(found)
+    assert all(m.met for m in found.values())
+    raw = found["no noise: log₁₀ of distance over free diffusion's, five networks"]
+    logs = of_networks(torch.tensor([1.8, 2.0, 2.2]).log10())
+    assert (raw.value, raw.se) == (pytest.approx(logs.value, rel=1e-4), pytest.approx(logs.se, rel=1e-4))
+    assert found["σ = 0.01: distance over free diffusion's, the smallest of five"].value == pytest.approx(0.5)
+    assert found["no noise: distance over free diffusion's, the largest of five"].value == pytest.approx(2.2)
+    assert found["no noise, from noise: RMS distance to the nearest training digit"].value == pytest.approx(0.5)
+    assert found["no noise: networks whose loss has passed that of a zero score"].value == 3
+    assert found["σ = 0.01: networks whose loss has passed that of a zero score"].value == 0
+    arms = {"no noise": chains(0.9, 1.0, 2.2), "σ = 0.01": chains(0.5, 0.6, 1.7)}
+    assert [m.met for m in I11.i11_measurements(arms, losses, digits, digits) if m.kind == "expected"] == [False, False]
+
+
+def test_i11_trains_both_kinds_alike_and_goes_on_from_what_is_kept(mnist, results, tmp_path, monkeypatch):
+    for name, value in {"N_NETWORKS": 2, "N_ITERATIONS": 2, "N_STEPS": 1, "N_DIGITS": 3, "N_FROM_NOISE": 2}.items():
+        monkeypatch.setattr(I11, name, value)
+    record = I11.measure(tmp_path / "I11")
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I11"].bounds)
+    assert ledger.outcome(record)
+    kept = record.tensors
+    assert kept["no noise, from digits"].shape == (3, 1, 28, 28)
+    assert kept["σ = 0.01, from noise"].shape == (I11.N_FROM_NOISE, 1, 28, 28)
+    assert kept["losses, no noise"].shape == (2, 2)
+    monkeypatch.setattr("M2.sliced_score_matching_loss", None)  # nothing is trained again
+    assert I11.measure(tmp_path / "I11").measurements == record.measurements
+
+
+def test_i10_expects_nothing_of_the_distances():
+    numbers = mnist_samples.i10_measurements(
+        [measured(2), measured(3)], [measured(1), measured(1)], Estimate(1.0, 0.1), Estimate(0.1, 0.1)
+    )
+    assert ledger.word(ledger.claims()["I10"], numbers) == "reported"
+    assert numbers[2].value == 1.5
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+def test_copies_are_flagged_also_when_moved_and_held_out_digits_and_noise_are_not(mnist, monkeypatch):
+    monkeypatch.setattr(mnist_samples, "N_COPIES", 60)
+    samples = perturb(load_images("mnist")[:40], 0.01, generator=seeded())
+    numbers = by_label(mnist_samples.i7_measurements(samples))
+    assert set(ledger.claims()["I7"].bounds) < set(numbers)
+    for space in mnist_samples.SPACES:
+        assert numbers[f"nearer than 99 % of test digits, {space}"].value > 0.9
+        assert numbers[f"control: the other half of the test digits, {space}"].value < 0.1
+        assert numbers[f"uniform noise, {space}"].value == 0
+
+
+def test_the_pixel_test_is_that_of_brute_force(mnist):
+    def noisy(x):
+        return flat(perturb(x, 0.01, generator=generator))
+
+    def flat(x):
+        return (256 * x).floor().clamp(0, 255).flatten(1) / 255
+
+    generator, labels = derived_generator(ledger.seed("I7"), 1), load_labels("mnist", "test")
+    training, held_out = noisy(load_images("mnist")), noisy(load_images("mnist", "test"))[:200]
+    labels = labels[:200]
+    ways = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    everywhere = [moved(training.reshape(-1, 1, 28, 28), *way).flatten(1) for way in ways]
+    real = torch.stack([torch.cdist(held_out, c).amin(dim=1) for c in everywhere]).amin(dim=0)
+    threshold = torch.stack([real[labels == k].quantile(0.01) for k in range(10)])
+    x = 0.5 * load_images("mnist")[:100]
+    near = torch.stack([torch.cdist(flat(x), c).amin(dim=1) for c in everywhere]).amin(dim=0)
+    classes = load_classifier(JUDGE)(flat(x).reshape(x.shape)).argmax(dim=1)
+    expected = float((near < threshold[classes]).float().mean())
+    assert 0.05 < expected < 0.95
+    found = too_near({"x": x}, "mnist")["x"]
+    assert found["pixels"].value == pytest.approx(expected, abs=0.011)
+
+
+def test_quantiles_are_of_each_class():
+    values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
+    torch.testing.assert_close(mnist_samples.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    with pytest.raises(ValueError, match=r"none of \[0\]"):
+        mnist_samples.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
+
+
+# --- small runs -------------------------------------------------------------------------------------------------------
+
+
+def test_four_claims_share_their_samples_and_measure_each_bound(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist_samples, "N_CONTROL", 130)
+    monkeypatch.setattr(mnist_samples, "N_COPIES", 30)
+    tensors = {}
+    for record in mnist_samples.measure(tmp_path / "samples", n_samples=130, n_steps=1):
+        assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()[record.id].bounds)
+        assert ledger.outcome(record)
+        assert ledger.check_weights(record).facts["n_samples"] == 130
+        tensors[record.id] = load_tensors(ledger.attached_file(record))[0]
+    assert list(tensors) == ["I1", "I4", "I7", "I10"]
+    assert torch.equal(tensors["I1"]["states"][-1], tensors["I1"]["samples"][:16])
+    digits = load_images("mnist")
+    nearest = nearest_neighbours(tensors["I7"]["samples"].float() / 255, digits, 2).indices
+    assert torch.equal(tensors["I7"]["pixels"][:, :2], digits[nearest].mul(255).round().byte())
+
+
+@pytest.mark.parametrize(("script", "n"), [(mnist_samples, 128), (I5, 256)])
+def test_too_few_samples_are_refused_before_any_is_drawn(script, n, mnist, tmp_path):
+    with pytest.raises(ValueError, match=rf"n_samples must be more than {n}\b.*, got {n}"):
+        script.measure(tmp_path / "samples", n_samples=n)
+    assert not (tmp_path / "samples").exists()
