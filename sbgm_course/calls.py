@@ -200,14 +200,16 @@ class Reply:
 def call(function: Function, arguments: Sequence[Argument], with_gradients: bool = False) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was.
 
-    It is a problem if the function changes a tensor among its arguments, sets the global seed, or draws from the global
-    generator; in a training, whose score is asked by a `Descent`, it may draw: the first weights come from there.
+    It is a problem if the function ends the program, changes a tensor among its arguments, sets torch's default dtype,
+    which is put back, or the global seed, or draws from the global generator; in a training, whose score is asked by a
+    `Descent`, it may draw: the first weights come from there.
     """
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
     asking = next((argument for argument in arguments if isinstance(argument, Asked)), None)
     copies = [prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
     leaves = _leaves(copies)  # before the call: a function may turn on requires_grad in its own x
     unchanged = [copy.detach().clone() if isinstance(copy, Tensor) else None for copy in copies]
+    default = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         state = torch.default_generator.manual_seed(_UNLIKELY_SEED).get_state()
         try:
@@ -217,6 +219,8 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
             for number, (copy, old) in enumerate(zip(copies, unchanged, strict=True), start=1):
                 changed = isinstance(copy, Tensor) and old is not None and not torch.equal(copy.detach(), old)
                 refuse(changed, f"your function changes its argument number {number} in place: work on a copy")
+            changed = torch.get_default_dtype() != default
+            refuse(changed, "your function sets torch's default dtype, and so the numbers of all other code")
             seeded = torch.initial_seed() != _UNLIKELY_SEED
             refuse(seeded, "your function sets torch's global seed, and so the random numbers of all other code")
             if not isinstance(asking, Descent) and not torch.equal(state, torch.get_rng_state()):
@@ -225,21 +229,31 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
                     if any(isinstance(argument, Seed) for argument in arguments)
                     else "your function draws random numbers, and needs none: what is random is among its arguments"
                 )
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, too
             if isinstance(error, NotImplementedError) and not error.args:  # PyTorch's own come with a message
                 return Reply(attempted=False)
             return Reply(problem=problem_of(error))
+        finally:
+            torch.set_default_dtype(default)
     return Reply(tuple(v.detach() for v in values), gradients)
 
 
-def problem_of(error: Exception) -> str:
+def problem_of(error: BaseException) -> str:
     """What an error in a student's function tells the student, as a sentence."""
     if isinstance(error, WrongAnswer):
         return str(error)
+    if isinstance(error, SystemExit):
+        return "your function ends the program: return the answer, without sys.exit(), exit() or quit()"
+    try:
+        text = str(error)
+    except Exception:  # the error's class may be the student's
+        text = "an error that cannot be printed"
     # torch and Python say it of different operands, neither in a word that a beginner knows
-    power = "bitwise_xor" in str(error) or "for ^" in str(error)
+    power = "bitwise_xor" in text or "for ^" in text
     hint = ". In Python x^2 is no power: write x**2" if power else ""
-    return f"your function raised {type(error).__name__}: {error}{hint}"
+    return f"your function raised {type(error).__name__}: {text}{hint}"
 
 
 _UNLIKELY_SEED = 0x5BD6_F00D
@@ -274,8 +288,9 @@ def as_tensors(returned: object, arguments: Iterable[object]) -> tuple[Tensor, .
     for value in values:
         root = "is it the root of a negative number, by ** 0.5?"
         refuse(value.is_complex(), f"your function returned complex numbers, {value.dtype}: {root}")
-        plain = value.dtype in _KINDS_OF_NUMBER and value.layout == torch.strided
-        refuse(not plain, f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
+        layout = "nested" if value.is_nested else value.layout
+        plain = value.dtype in _KINDS_OF_NUMBER and layout == torch.strided
+        refuse(not plain, f"your function must return plain real numbers, it returned {value.dtype}, {layout}")
     return values
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import sys
 
 import pytest
 import torch
@@ -276,6 +277,34 @@ def test_the_cells_below_use_ours_where_nothing_can_be_drawn_and_the_line_says_s
     assert EXERCISES[name](answer) is EXERCISES[name].right
     assert re.fullmatch(r"WrongAnswer: .* \(the cells below use ours\)\n", capsys.readouterr().err)
     assert plots.refused(EXERCISES[name].right) == ""
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def raising(error):
+    raise error
+
+
+DRASTIC = {
+    "your function ends the program": lambda x, mean, std: sys.exit(),
+    "your function raised BaseException: stop": lambda x, mean, std: raising(BaseException("stop")),
+    "your function raised Wordless: an error that cannot be printed": lambda x, mean, std: raising(Wordless()),
+    "it returned torch.float64, nested": lambda x, mean, std: torch.nested.nested_tensor([right(x, mean, std)]),
+    "your function sets torch's default dtype":
+        lambda x, mean, std: torch.set_default_dtype(torch.float64) or right(x, mean, std),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize(("says", "answer"), DRASTIC.items())
+def test_the_cells_below_use_ours_where_a_function_does_something_drastic(says, answer, capsys):
+    assert checks.gaussian_score(answer) is checks.gaussian_score.right
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize("name", ["dsm_loss", "sliced_loss", "ncsn_loss"])
