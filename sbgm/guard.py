@@ -410,13 +410,13 @@ def version_of(value: Any) -> int | None:
 
 
 def require_score(value: Tensor, x: Tensor, name: str = "score") -> Tensor:
-    """Return what a score gave for `x`, in x's dtype, if it is a real tensor of x's shape; raise otherwise.
+    """Return what a score gave for `x`, in x's dtype, if it is a tensor of floats, of x's shape; raise otherwise.
 
     No value is looked at.
     """
-    if not isinstance(value, Tensor) or value.is_complex():
+    if not isinstance(value, Tensor) or not value.is_floating_point():
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must return a torch.Tensor of real numbers, got {kind}")
+        raise TypeError(f"{name} must return a torch.Tensor of floats, got {kind}")
     if value.shape != x.shape:
         raise ValueError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(value.shape)}")
     return value.to(x.dtype)  # by a score in double precision the chains would become so, too

@@ -116,8 +116,8 @@ class GaussianMixture:
         """The exact score ∇_x log q_σ(x) = Σ_k r_k(x) (μ_k − x)/(s_k² + σ²), with r_k the posterior of component k.
 
         Args:
-            x: (B, D) points. One that holds NaN or infinity has a score of NaN: a chain that diverges is for its
-                sampler to notice.
+            x: (B, D) points. One that holds NaN or infinity, or whose square does (in float32 from 2·10¹⁹ on), has a
+                score of NaN: a chain that diverges is for its sampler to notice.
             sigma: noise level, a float or (B,).
 
         Returns:

@@ -133,6 +133,8 @@ class Options:
             raise ArgumentError("guidance", "come with --label", f"{self.guidance} alone")
         if (self.data is not None) != (self.start == "fitted"):
             raise ArgumentError("data", "be given with --start fitted, and only then", f"{self.data} with {self.start}")
+        if self.data not in (None, *SETS) and self.out.resolve().is_relative_to(Path(self.data).resolve()):
+            raise ArgumentError("out", f"lie outside of {self.data}, or the images would be among the pictures", self.out)
 
 
 def main(**given: Any) -> None:

@@ -225,6 +225,9 @@ def read_images(settings: Settings, data: DataSet | None, device: torch.device) 
         labels = data.labels("train")
         names = data.classes or tuple(map(str, range(int(labels.max()) + 1)))
         labels = label_tensor(labels, pixels, len(names)).to(device)  # looked at here, and not at every step
+        untrained = [name for number, name in enumerate(names) if number not in labels]
+        if untrained:
+            raise ArgumentError("classes", "have a training image each", f"none of {', '.join(untrained)}")
     some = as_floats(pixels[:2_000]).to(device)
     if device.type != "cuda" or 4 * pixels.nbytes < torch.cuda.mem_get_info(device)[0]:
         pixels = pixels.to(device)  # else each batch is copied by itself

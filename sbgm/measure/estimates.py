@@ -58,10 +58,14 @@ class Estimate(NamedTuple):
 
 @checked
 def estimate(values: Finite) -> Estimate:
-    """Mean of independent, finite values and its standard error, sd/√n: (n,) with n ≥ 2."""
-    values = values.flatten().cpu().double()
-    if len(values) < 2:
-        raise ValueError(f"values must hold at least two numbers for a standard error, got {len(values)}")
+    """Mean of independent, finite values and its standard error, sd/√n: (n,) with n ≥ 2.
+
+    Raises:
+        ValueError: values hold fewer than two numbers, or have another shape: those of a matrix may hang together.
+    """
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values must be two or more independent numbers, (n,), got shape {tuple(values.shape)}")
+    values = values.cpu().double()
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 

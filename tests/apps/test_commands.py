@@ -138,6 +138,7 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
         ("sample digits_mlp --out x --start fitted", "--data must be given with --start fitted, and only then, got N"),
         ("sample digits_mlp --out x --guidance 2", "error: --guidance must come with --label, got 2.0 alone"),
         ("train digits --out x --size 30", "error: --size must be a multiple of 4, got 30"),
+        ("sample x --out tests/x --start fitted --data tests", "error: --out must lie outside of tests"),
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
         ("train digits --out x --lr 3", "unrecognized arguments: --lr 3; did you mean '--learning-rate'?"),
         ("train digits --out x --epochs 3", "did you mean '--steps'?"),

@@ -322,6 +322,13 @@ def test_other_labels_and_other_images_are_not_gone_on_with(tmp_path, changes, s
         program.train(settings, tmp_path / "run", images=data._replace(**changes), resume=True)
 
 
+def test_a_class_without_a_training_image_is_refused_before_anything_is_written(tmp_path):
+    data = set_of(IMAGES)._replace(labels=lambda split: torch.arange(40) % 2, classes=("a", "b", "c"))
+    with pytest.raises(ValueError, match="classes must have a training image each, got none of c"):
+        program.train(changed(classes=True, network="DigitNetwork"), tmp_path / "run", images=data)
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_can_be_refused_without_the_pictures_is_refused_before_they_are_read(tmp_path, monkeypatch):
     run(tmp_path / "run", changed(steps=1))
     monkeypatch.setattr(program, "read_images", None)

@@ -13,10 +13,17 @@ from seeds import seeded
 
 
 def test_estimate_is_the_mean_and_its_standard_error():
-    estimate = measure.estimate(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+    estimate = measure.estimate(torch.tensor([1.0, 2.0, 3.0, 6.0]))
     assert estimate.value == 3
     assert estimate.se == pytest.approx(math.sqrt(14 / 3 / 4))  # variance (4 + 1 + 0 + 9)/3
     assert str(measure.Estimate(3.2412, 0.0534)) == "3.24 ± 0.11"
+
+
+def test_a_matrix_holds_no_independent_numbers():
+    copies = torch.randn(100, 1, generator=seeded()).expand(100, 50)
+    for values in (copies, copies[0, 0], copies[:1, 0]):
+        with pytest.raises(ValueError, match=r"values must be two or more independent numbers, \(n,\), got shape"):
+            measure.estimate(values)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +73,13 @@ def test_mode_weights_and_distances_by_hand():
     stds = [1.9 / math.sqrt(2), math.sqrt((1.9**2 + 3**2) / 4), 4.9 / math.sqrt(2)]
     assert measure.component_stds(x, MEANS).tolist() == pytest.approx(stds)
     assert measure.component_stds(x[:1], MEANS).isnan().tolist() == [False, True, True]
+
+
+def test_distances_far_from_the_origin_keep_their_digits():
+    """Of 40 points, beyond the 25 from which torch takes distances by a product of matrices."""
+    means = torch.tensor([[1e4, 1e4], [1e4, -1e4]])
+    x = means[:1] + 0.125 * torch.eye(2)[torch.arange(40) % 2]
+    assert measure.distance_to_modes(x, means).tolist() == pytest.approx([0.125] * 40)
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

@@ -131,6 +131,7 @@ BAD_SCORES = {  # of points (4, 2): the score, the error and what it says
     "one number an example": (lambda x, sigma: x[:, 0], ValueError, r"return x's shape, \(4, 2\), got \(4,\)"),
     "one dimension": (lambda x, sigma: x[:, :1], ValueError, r"return x's shape, \(4, 2\), got \(4, 1\)"),
     "transposed": (lambda x, sigma: x.T, ValueError, r"return x's shape, \(4, 2\), got \(2, 4\)"),
-    "no tensor": (lambda x, sigma: 0.0, TypeError, r"return a torch\.Tensor of real numbers, got float"),
-    "complex": (lambda x, sigma: x * 1j, TypeError, r"return a torch\.Tensor of real numbers, got torch\.complex64"),
+    "no tensor": (lambda x, sigma: 0.0, TypeError, r"return a torch\.Tensor of floats, got float"),
+    "whole numbers": (lambda x, sigma: x.long(), TypeError, r"return a torch\.Tensor of floats, got torch\.int64"),
+    "complex": (lambda x, sigma: x * 1j, TypeError, r"return a torch\.Tensor of floats, got torch\.complex64"),
 }

@@ -119,7 +119,7 @@ def returns(value):
 
 MISTAKES = [
     (raises, "ZeroDivisionError in raises: division by zero$"),
-    (returns(lambda x: None), "TypeError in mine: mine must return a torch.Tensor of real numbers, got NoneType$"),
+    (returns(lambda x: None), "TypeError in mine: mine must return a torch.Tensor of floats, got NoneType$"),
     (returns(lambda x: x[None]), r"ValueError in mine: mine must return x's shape, \((\d+, .*)\), got \(1, \1\)$"),
     (returns(lambda x: x / 0), "ValueError in mine: the result of mine must be finite, but it holds NaN or infinity$"),
 ]
