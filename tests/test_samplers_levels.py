@@ -83,6 +83,10 @@ def test_each_step_is_as_published(sampler, options):
         torch.testing.assert_close(state.x, expected)
 
 
+def test_the_bounds_of_consistent_steps_are_those_of_the_steepest_level():
+    assert consistent_step_bounds([4.0, 2.0, 0.5]) == (2 * 0.25 * (1 - 1 / 4), 2 * 0.25 * (1 + 1 / 4))
+
+
 def test_a_consistent_step_that_rounding_puts_below_the_smallest_adds_no_noise():
     low, _ = consistent_step_bounds([4.0, 2.0, 1.0])
     options = {"sigmas": [4.0, 2.0, 1.0], "step_size": low * (1 - 5e-7)}

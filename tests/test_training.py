@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sbgm import MLP
-from sbgm.training import fit, fit_score
+from sbgm.training import fit, fit_score, require_finite_step
 
 
 def line_fit(seed=0):
@@ -82,6 +82,20 @@ def test_a_loss_that_trains_nothing_is_refused_before_the_first_update(spoil, sa
     with pytest.raises(ValueError, match=said):
         next(fit(lambda: spoil(loss()), optimizer, 3))
     assert line.weight.item() == line.bias.item() == 0
+
+
+def test_a_gradient_may_overflow_only_under_a_scale_above_one():
+    """A scale of 1 is that of a training without one: an overflow there is no fault of the scale."""
+    line, optimizer, loss = line_fit()
+    value = loss()
+    value.backward()
+    line.bias.grad.fill_(math.inf)
+    assert require_finite_step(value, optimizer, 1, 9, torch.tensor(2.0)) == float(value)
+    for scale in (None, torch.tensor(1.0)):
+        with pytest.raises(FloatingPointError, match="the sum of the gradient is inf at step 1 of 9"):
+            require_finite_step(value, optimizer, 1, 9, scale)
+    with pytest.raises(FloatingPointError, match="the loss is inf"):
+        require_finite_step(value * math.inf, optimizer, 1, 9, torch.tensor(2.0))
 
 
 # --- fit_score -------------------------------------------------------------------------------------------------------

@@ -157,6 +157,16 @@ def test_the_standard_error_is_that_of_other_samples_against_the_same_reference(
         assert float(values.std()) == pytest.approx(float(errors.mean()), rel=0.2)  # 4 s.e. of an sd of 200
 
 
+def test_a_set_needs_more_points_than_neighbours():
+    few = normal(0, 5, 3)
+    more = normal(1, 6, 3)
+    assert prdc(more, more).recall.value == 1
+    with pytest.raises(ValueError, match="samples must be at least 6 points, more than k = 5, got 5"):
+        prdc(few, more)
+    with pytest.raises(ValueError, match="reference must be at least 6 points, more than k = 5, got 5"):
+        prdc(more, few)
+
+
 # --- neighbours ------------------------------------------------------------------------------------------------------
 
 

@@ -234,6 +234,13 @@ def test_samples_of_the_baseline_have_the_images_mean_and_covariance():
     assert float((shift / scale).abs().max()) < 0.1
 
 
+def test_the_covariance_of_few_images_is_unbiased():
+    images = torch.rand(3, 1, 2, 2, generator=seeded())
+    baseline = GaussianBaseline(images, block_size=2)
+    assert baseline.mean.tolist() == pytest.approx(images.flatten(1).double().mean(dim=0).tolist())
+    assert torch.allclose(baseline.root @ baseline.root.T, images.flatten(1).double().T.cov())
+
+
 # --- hashes ----------------------------------------------------------------------------------------------------------
 
 
