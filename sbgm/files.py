@@ -159,9 +159,9 @@ def fetch(url: str, folder: Path | str, name: str, known_hash: str) -> Path:
     A server that says nothing for `TIMEOUT` seconds is left.
 
     Args:
-        url: of the file.
+        url: the file's address.
         folder: where it goes, made if need be.
-        name: of the file there.
+        name: the file's name there.
         known_hash: its sha256, or another hash with its kind, such as "md5:…".
 
     Returns:

@@ -210,7 +210,7 @@ class ResidualMLPBlock(nn.Module):
     """h + W₂ silu(W₁ norm(h) + V f): a correction of h that depends on the noise level through its features f.
 
     Args:
-        width: length of h.
+        width: number of hidden units, the length of h.
         norm: "layer" brings h to mean 0 and variance 1 first (layer norm), "none" takes it as it is.
     """
 
@@ -235,7 +235,7 @@ class ImageMLP(ScoreNetwork):
 
     Args:
         sigmas: the ladder σ_1 > … > σ_L that the network is trained on; it is kept, and limits nothing.
-        image_shape: (C, H, W).
+        image_shape: that of one image, (C, H, W).
         width: units in a hidden layer.
         n_blocks: residual blocks, of two layers each.
         norm: "layer" or "none", see `ResidualMLPBlock`.
@@ -348,7 +348,7 @@ def guided(
     Args:
         network: s(x, sigma) and s(x, sigma, label), such as a `DigitNetwork`.
         label: the class, or one for each image, (B,) whole numbers.
-        w: weight of the guidance.
+        w: the weight of the guidance.
 
     Returns:
         A score(x, sigma), of two evaluations of the network.

@@ -36,7 +36,7 @@ def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotat
     Args:
         sigma_max: σ_1, in the units of the data.
         sigma_min: σ_L, positive and smaller than `sigma_max`.
-        n_levels: L ≥ 2.
+        n_levels: number of levels, L ≥ 2.
 
     Returns:
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
@@ -65,8 +65,8 @@ def power_sigmas(
     Args:
         sigma_max: σ_1, in the units of the data.
         sigma_min: σ_L, positive and smaller than `sigma_max`.
-        n_levels: L ≥ 2.
-        power: ρ.
+        n_levels: number of levels, L ≥ 2.
+        power: the exponent ρ.
 
     Returns:
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
@@ -122,7 +122,7 @@ def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
     Args:
         x: (B, *shape) data.
         sigma: standard deviation of the noise, a float or one a (B,) example; 0 returns a copy of x.
-        generator: source of z.
+        generator: source of the noise z.
 
     Returns:
         (B, *shape) perturbed data.
@@ -144,7 +144,7 @@ def derived_generator(seed: Whole, *keys: int, device: torch.device | str = "cpu
     after any interruption, and on any number of processes.
 
     Args:
-        seed: of the whole work.
+        seed: the seed of the whole work.
         keys: what numbers the piece; different keys give independent streams (numpy's SeedSequence mixes them).
         device: where the generator draws.
 

@@ -155,7 +155,7 @@ def agreement_boxes(
 
     Args:
         score, exact: the two fields.
-        centres: (K, 2).
+        centres: the middles of the squares, (K, 2).
         tolerance: the largest relative squared error Σ‖s − s*‖²/Σ‖s*‖².
         extent: half-width of the figure.
 
@@ -227,9 +227,9 @@ def save_sheet(path: FilePath, images: Batch, n_columns: int = 8, names: Sequenc
     """Write a sheet of images as a PNG, small ones enlarged to 128 pixels a side or more.
 
     Args:
-        path: the file.
+        path: the file to write.
         images: (N, C, H, W) in [0, 1]; values outside are clamped.
-        n_columns: images a row.
+        n_columns: number of images in a row.
         names: of the columns, written above them; a name that is too long is cut.
 
     Example:
@@ -265,10 +265,10 @@ def draw_number_map(
     """Positive numbers written into a map, darker where they are larger (on a log scale), white where they are NaN.
 
     Args:
-        ax: where to draw.
-        values: (R, C).
+        ax: the axes to draw in.
+        values: the numbers, (R, C).
         rows, columns: the labels of rows and columns.
-        options: of `imshow`.
+        options: those of `imshow`.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -346,7 +346,7 @@ def moving_picture(
         figures: one a frame; a generator serves, so that only one is in memory.
         colours: in the palette, at most 256; the same for all frames.
         milliseconds: how long a frame is seen, except the first (0.7 s) and the last (2 s).
-        dpi: pixels an inch.
+        dpi: pixels per inch.
 
     Raises:
         ValueError: there is no figure, they differ in size, or a palette can't hold so many colours.

@@ -239,12 +239,12 @@ def langevin(
     N(0, vI) a Gaussian of variance v/(1 − ε/(4v)), and nothing at all once ε ≥ 4v, where they diverge.
 
     Args:
-        score: s(x, sigma).
+        score: the score s(x, sigma).
         x: (B, *shape) starting points, one chain each.
         step_size: ε, in squared units of the data. In half precision many small steps are lost to rounding.
         n_steps: number of steps.
         sigma: passed on to the score.
-        generator: source of z.
+        generator: source of the noise z.
 
     Yields:
         State after each step.
@@ -377,7 +377,7 @@ def annealed_langevin(
         x: (B, *shape) starting points, one chain each.
         sigmas: σ_1 > … > σ_L > 0.
         step_size: ε, the step size α_L of the last level, in squared units of the data.
-        n_steps: T, steps a level.
+        n_steps: number of steps per level, T.
         generator: source of the noise.
         denoise_last: end with x + σ_L² s(x, σ_L), one state more. The paper does not; later work does.
 
@@ -664,7 +664,7 @@ def predictor_corrector(
 
     Args:
         step_size: ε of the corrector, in squared units of the data.
-        n_steps: Langevin steps a level.
+        n_steps: number of Langevin steps per level.
         score, x, sigmas, generator, denoise_last: as for `ancestral`.
 
     Yields:

@@ -64,7 +64,7 @@ def fit_score(
         loss: of the score on a batch (B, *shape), a scalar, such as
             `lambda score, x: ncsn_loss(score, x, sigmas, generator=g)`.
         n_steps: the number of steps.
-        batch_size: B.
+        batch_size: number of examples in a batch, B.
         learning_rate: Adam's, at its peak where `one_cycle` is set.
         one_cycle: raise the rate to its peak, then anneal it to zero (Smith & Topin 2018), in place of a constant one.
         generator: draws the batches, where data is a tensor.

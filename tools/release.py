@@ -65,7 +65,8 @@ On Windows, write `.venv\\Scripts\\` for `.venv/bin/`.
 - **Questions**: write your answer where it says YOUR ANSWER HERE. If it needs code, add cells. A person reads it.
 - Do not delete, copy or split the cells that are marked, and keep the file's name.
 - Before you hand in, choose Run > Restart Kernel and Run All Cells, and read what the checks say.
-- Hand in everything that a notebook needs to run. A cell may take two minutes.
+- Hand in everything that a notebook needs to run. A cell that runs longer than two minutes is stopped, and its
+  function earns nothing.
 """
 
 

@@ -152,7 +152,7 @@ def dequantise(x: Images, *, generator: Generator) -> Tensor:
 
     Args:
         x: (B, C, H, W) images in [0, 1].
-        generator: source of u.
+        generator: source of the noise u.
 
     Returns:
         (B, C, H, W) images in [0, 1].
@@ -173,7 +173,7 @@ def random_flip(x: Images, *, generator: Generator) -> Tensor:
 
     Args:
         x: (B, C, H, W) images in [0, 1].
-        generator: decides which.
+        generator: decides which images are flipped.
 
     Returns:
         (B, C, H, W) images.

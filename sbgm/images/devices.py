@@ -62,7 +62,7 @@ def autocast(
         score: a network.
         precision: "fp32" leaves the network alone; "bf16" and "fp16" run convolutions and linear layers in bfloat16 and
             in float16; "auto" is `fast_precision(device_type)`.
-        device_type: where x is.
+        device_type: the kind of device that x is on, such as "cpu".
 
     Example:
         >>> network = sbgm.MLP(generator=torch.Generator().manual_seed(0))

@@ -60,7 +60,7 @@ def gaussian_start(sigma: Positive, mean: float | Tensor = 0.5) -> Start:
     """Starts mean + σ z for the samplers that take x to be data plus noise of level σ_1, which σ_1 must outweigh.
 
     Args:
-        sigma: σ_1.
+        sigma: the largest noise level, σ_1.
         mean: of the data, a number or (*shape).
 
     Example:
@@ -86,7 +86,7 @@ def fitted_start(images: Batch, sigma: Positive) -> Start:
 
     Args:
         images: (n, *shape) data, n ≥ 2; a thousand will do.
-        sigma: σ_1.
+        sigma: the largest noise level, σ_1.
 
     Example:
         >>> data = torch.tensor([[0.0, 0.0], [2.0, 2.0]])  # all of it on one line
@@ -212,9 +212,9 @@ def generate(
 
     Args:
         sampler: from starting points (B, *shape) and a generator to the states of a sampler.
-        n: samples.
-        shape: of one.
-        seed: of all of it.
+        n: number of samples.
+        shape: that of one sample.
+        seed: fixes every random draw.
         batch_size: chains run side by side.
         start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
         given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
@@ -223,7 +223,7 @@ def generate(
         device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
         folder: of these settings, see `kept_folder`. Each batch is a file there, such as
             seed0-batch0002-100to150.safetensors; one that is there is read and not drawn, so that a run that was
-            stopped goes on where it was.
+            stopped continues from there.
 
     Returns:
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them; or what

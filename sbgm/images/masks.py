@@ -24,7 +24,7 @@ def right_half(shape: Shape) -> torch.Tensor:
     """The right half is unknown (Fig. 6): the left W//2 columns are known, in all channels.
 
     Args:
-        shape: (…, H, W) of an image.
+        shape: that of an image, (…, H, W).
 
     Returns:
         (1, H, W) boolean.
@@ -44,8 +44,8 @@ def centre_box(shape: Shape, fraction: Fraction = 0.5) -> torch.Tensor:
     """A box in the middle is unknown, whose height and width are `fraction` of the image's, rounded.
 
     Args:
-        shape: (…, H, W) of an image.
-        fraction: in (0, 1).
+        shape: that of an image, (…, H, W).
+        fraction: the part of the height and of the width that the box takes, in (0, 1).
 
     Returns:
         (1, H, W) boolean.
@@ -69,9 +69,9 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
     """Pixels are unknown at random, a share `fraction` of them, rounded to a whole number; all channels alike.
 
     Args:
-        shape: (…, H, W) of an image.
-        fraction: of unknown pixels, in (0, 1).
-        generator: chooses which.
+        shape: that of an image, (…, H, W).
+        fraction: the share of unknown pixels, in (0, 1).
+        generator: chooses the known pixels.
 
     Returns:
         (1, H, W) boolean.

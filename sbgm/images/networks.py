@@ -33,7 +33,7 @@ class DigitBlock(nn.Module):
 
     Args:
         width: channels of h, a multiple of 4 (GroupNorm has 4 groups).
-        n_places: H × W.
+        n_places: number of places, H × W.
     """
 
     def __init__(self, width: int, n_places: int) -> None:
@@ -66,7 +66,7 @@ class DigitNetwork(ScoreNetwork):
 
     Args:
         sigmas: the ladder σ_1 > … > σ_L that the network is trained on; it is kept, and limits nothing.
-        mean, variance: m and v.
+        mean, variance: m and v, of the data's pixels.
         n_classes: classes that a label can name, 0 … n_classes − 1; the label n_classes stands for any of them.
         image_shape: (C, H, W) with H and W multiples of 4.
         width: channels, a multiple of 4.

@@ -115,7 +115,7 @@ def read_picture(picture: Path | str | Image.Image, size: Count, mode: Literal["
 
     Args:
         picture: a path or a PIL image.
-        size: H and W.
+        size: H and W of the result.
         mode: "L" for grey, "RGB" for colour.
 
     Returns:
@@ -139,7 +139,7 @@ def read_picture(picture: Path | str | Image.Image, size: Count, mode: Literal["
 def _square(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:
     """The middle square of a picture, (C, size, size) uint8; of None channels a grey one has one."""
     if picture.mode.startswith(("I", "F")):  # Pillow would clip these at 255
-        raise ValueError(f"a picture must have 8 bits a channel, got mode {picture.mode!r}")
+        raise ValueError(f"a picture must have 8 bits per channel, got mode {picture.mode!r}")
     if min(picture.size) < size:
         raise ValueError(f"a picture must have at least {size}×{size} pixels, got {picture.width}×{picture.height}")
     is_grey = n_channels == 1 or (n_channels is None and picture.mode in ("1", "L", "LA"))

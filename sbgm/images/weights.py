@@ -77,7 +77,7 @@ def run_weights(run: Path, step: int | None = None, *, averaged: bool = True) ->
     """The file of a network's weights in a run's folder.
 
     Args:
-        run: the folder.
+        run: the run's folder.
         step: of the checkpoint; None is the latest.
         averaged: the moving average of the weights where the run keeps one, else the weights themselves.
 
@@ -107,8 +107,8 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
     """A checkpoint in a run's folder, whose files are as they were written.
 
     Args:
-        run: the folder.
-        step: None is the latest.
+        run: the run's folder.
+        step: the checkpoint's step; None takes the latest.
 
     Raises:
         FileNotFoundError: there is no such checkpoint (yet).
@@ -136,7 +136,7 @@ def shipped_networks(name: FilePath) -> str:
     """Say which networks `load_network` knows by name, and which of them is meant where `name` is nearly one."""
     files = sorted(weights_folder().glob("*.safetensors"))
     known = [file.stem for file in files if isinstance(read_facts(file).get("architecture"), dict)]
-    return f"those that ship are {', '.join(known)}{did_you_mean(name, known)}"
+    return f"those are {', '.join(known)}{did_you_mean(name, known)}"
 
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -151,7 +151,7 @@ def save_weights(network: Network, path: FilePath, *, dtype: torch.dtype | None 
     """Write a network's weights and the facts of its making to one file, the same bytes for the same content.
 
     Args:
-        network: its `state_dict` is saved.
+        network: the module whose `state_dict` is saved.
         path: the file, by convention `….safetensors`; its folder must exist. A kill leaves the old file or the new one.
         dtype: of the parameters in the file; None keeps theirs.
         facts: how the weights were made, such as `seed=0, n_steps=3000`; anything that JSON can hold.
@@ -217,7 +217,7 @@ class OwnNetwork(ScoreNetwork):
 
     Args:
         sigmas: the ladder σ_1 > … > σ_L that it is trained on.
-        module: the module.
+        module: the module that is wrapped.
         n_classes: 0 where the module takes no label.
 
     Example:
@@ -313,7 +313,8 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
     path = weights_file(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{name} is no file of weights, no run's folder, and no network that ships; {shipped_networks(name)}"
+            f"{name} is neither a file of weights nor a run's folder nor a network that comes with sbgm; "
+            f"{shipped_networks(name)}"
         )
     facts = read_facts(path)
     try:
@@ -374,7 +375,7 @@ def load_weights(network: Network, path: FilePath) -> dict[str, Fact]:
     Nothing but numbers is read: a safetensors file holds no code. The network is left as it was if anything is wrong.
 
     Args:
-        network: whose weights are replaced.
+        network: the module whose weights are replaced.
         path: as for `load_network`.
 
     Raises:

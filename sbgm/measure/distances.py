@@ -332,7 +332,7 @@ def prdc(samples: TwoFeatures, reference: TwoFeatures, k: Count = 5) -> PRDC:
     Args:
         samples: (N, F) features, N > k.
         reference: (M, F) features of real images, M > k.
-        k: neighbours.
+        k: the neighbour that a ball reaches to.
 
     Raises:
         ValueError: a set has no more than k points, or the numbers of features differ.

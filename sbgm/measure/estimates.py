@@ -131,8 +131,8 @@ def share(count: Whole, n: Count, *, confidence: Fraction = 0.95) -> Share:
 
     Args:
         count: samples that have the property, 0 … n.
-        n: samples, at least one.
-        confidence: of the interval.
+        n: number of samples, at least one.
+        confidence: the probability that the interval covers.
 
     Raises:
         ValueError: count is larger than n.
@@ -192,7 +192,7 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     counts = torch.bincount(labels.cpu())
     fewest = fewest_for_class_test(labels)
     if len(logits) < fewest:
-        raise ValueError(f"logits must be of at least {fewest} samples, 5 for the rarest class, got {len(logits)}")
+        raise ValueError(f"logits must be of at least {fewest} samples (5 of the rarest class), got {len(logits)}")
     observed = torch.bincount(logits.argmax(dim=1).cpu(), minlength=logits.shape[1]).double()
     shares = counts.double() / len(labels)
     result = chisquare(observed, shares * len(logits))

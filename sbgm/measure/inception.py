@@ -34,7 +34,7 @@ class Inception:
     Args:
         weights: a file of its weights in torch-fidelity's form; None takes the file that $SBGM_FID_WEIGHTS names, and
             where that is not set the one that torch-fidelity's makers publish (96 MB, once, into torch's cache).
-        device: where it runs.
+        device: the device on which the network runs.
 
     Attributes:
         name: "inception-" and the start of its weights' hash, which tells features of other weights apart.

@@ -81,8 +81,8 @@ def feature_space(
     contours (`hog_features`) if not.
 
     Args:
-        name: of the data set.
-        inception: for colour images.
+        name: the data set's name.
+        inception: the network whose features colour images are compared in.
         classifier: which of the two that ship, for MNIST.
     """
     if name in DIGITS:
@@ -218,9 +218,9 @@ def judge(
     Args:
         samples: (N, C, H, W), as a sampler left them.
         name: of the data set that they are meant to be like.
-        split: of the reference.
+        split: the split that is the reference.
         n_reference: so many images of it; None takes all.
-        inception: for colour images.
+        inception: the network whose features colour images are compared in.
 
     Returns:
         The measures; `print(judge(…))` shows them as a table.

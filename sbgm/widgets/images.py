@@ -38,7 +38,7 @@ def image_noise_explorer(
         images: (N, C, H, W) in [0, 1], N ≥ 2, grey or colour.
         score: s(x, sigma), such as a network of your own.
         sigmas: the slider goes down this ladder σ_1 > … > σ_L, from its begin; unless told otherwise from 0.001 to 1.
-        seed: of z.
+        seed: the seed of the noise z.
         drawn_by: your own functions behind the score; the title names those that a check has refused.
 
     Raises:
@@ -101,9 +101,9 @@ def film_explorer(
     Args:
         films: by the names on the buttons; all of one shape.
         titles: of the panels of images.
-        steps: the states' numbers.
-        first: where the slider begins.
-        title: of the curves.
+        steps: the number of each state.
+        first: the state at which the slider begins.
+        title: the title of the curves' axes.
         alt: what the figure shows, for readers who cannot see it.
     """
     name, film = next(iter(films.items()))

@@ -99,7 +99,7 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
         ),
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
         ("train tests/apps --out x", "DATA must hold at least 8 images"),
-        ("sample none.safetensors --out x", "no run's folder"),
+        ("sample none.safetensors --out x", "nor a run's folder"),
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
         ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
         (

@@ -88,7 +88,7 @@ def test_pictures_of_all_modes_are_read_and_what_is_hidden_or_no_picture_by_its_
         assert off.min() <= 3, colour
 
 
-MODE = "a picture must have 8 bits a channel, got mode '{}'"
+MODE = "a picture must have 8 bits per channel, got mode '{}'"
 UNREADABLE = "it is damaged, or not what its name says, or of a kind that Pillow can't read"
 
 

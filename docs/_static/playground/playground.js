@@ -491,7 +491,7 @@
       const along = positions.map((_, i) => score[2 * i] * (b1 - a1) + score[2 * i + 1] * (b2 - a2));
       const x = {from: -10, to: 10, ticks: [-10, -5, 0, 5, 10], label: 'place on the line through the modes'};
       const density = [...logDensity].map(Math.exp), highest = Math.max(...density);
-      const upper = {title: 'density, over its highest', x, y: {from: 0, to: 1.05, ticks: [0, 0.5, 1]}};
+      const upper = {title: 'density / its maximum', x, y: {from: 0, to: 1.05, ticks: [0, 0.5, 1]}};
       const lower = {title: 'score along the line', x, y: {from: -6, to: 6, ticks: [-5, 0, 5]}};
       new Draw.Chart(fit, paint, upper, 0, 2).line(positions, density.map(v => v / highest), 'density', {width: 2.5});
       const chart = new Draw.Chart(fit, paint, lower, 1, 2);
