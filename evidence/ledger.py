@@ -12,10 +12,11 @@ beside this file, and counts the claims in the project's README.md.
 
 The rules:
 
-1. A claim's measure and bounds are committed before it is measured; its record names the commit, and the hash of the
-   bounds. Who changes either after a number has been seen says so in `HISTORY.md`, and measures again. A changed bound
-   waits to be measured by itself, on new seeds: a record is held to the bounds as they stand in `claim.toml`. A changed
-   measure takes a changed label, so that it waits as well.
+1. A claim's measure and bounds are committed before it is measured; its record holds that commit, the hash of the
+   bounds, the day and the seed. A command draws what its record says: while the bounds stand, the record's seed is the
+   seed. Who changes a measure or a bound after a number has been seen says so in `HISTORY.md`, and measures again. A
+   changed bound changes the hash, so the claim waits to be measured again, on a new seed. A changed measure takes a
+   changed label, so that it waits as well. Of a tree without its history the hash tells what the commit would.
 2. A bound on what the paper's sentence says tests the paper's statement. Where it is missed, the claim is "not
    reproduced".
 3. A `control` is a bound on anything else: on known images or fields that the measure must tell apart, on how much was
@@ -95,16 +96,6 @@ STATUSES = (
     WAITS,
 )
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each shipped network's file under this and its name
-FIRST_BOUNDS = (
-    "9a57e1c7", "40b5e03c", "3ec9f60f", "365ec530", "4d888952", "3d0a43f5", "767c31ba", "67a6e04b",
-    "476c7220", "70d28dac", "df794f25", "fb7ef4d8", "9878363c", "9436e95f", "86b9b507", "b04c1113",
-    "8ea607c4", "1ee7d9c1", "12c6b4a3", "fdc81f0b", "68f71c19", "37edab3a", "2342ceb2", "5c000afc",
-    "51589392", "21bb2a0f", "e10cf336", "a14ea5d1", "3cfb5eab", "85941e37", "94608846", "6a3c21cd",
-    "a6d188a3", "d8a29f39", "ad0777e2", "3d4418f6", "5c6b5eef", "9eb4ad43", "385f8ee8", "3d7d35e9",
-    "7c3b9221",
-)  # fmt: skip
-"""The hashes of bounds that still are those of 2026-11-30 (4ab0dd8). Until that day a seed came from BASE_SEED and the
-id alone, and the records were drawn from such seeds. Nothing is ever added here."""
 Facts = Mapping[str, Any]
 NONE: Facts = MappingProxyType({})
 
@@ -240,24 +231,6 @@ def _bound_in_words(power: str, end: str, label: str, percent: str, bounds: Mapp
     if percent:
         return f"{interval(100 * low, 100 * high)} %"
     return interval(low, high).replace("-", "−").replace("1e−06", "10⁻⁶")
-
-
-ClaimId = Annotated[str, one_of(claims())]
-
-
-@checked
-def seed(claim_id: ClaimId) -> int:
-    """The seed of a claim's measurement, by BASE_SEED, the claim's id, and its bounds.
-
-    Whoever changes a bound measures on numbers that nobody has seen. Bounds of FIRST_BOUNDS add nothing to the
-    id, since their records were drawn so. Seeds of parts, such as one a network, are
-    `derived_generator(seed("L8"), part)`.
-    """
-    words = f"{BASE_SEED} {claim_id}"
-    bounds = bounds_hash(claims()[claim_id])
-    if bounds not in FIRST_BOUNDS:
-        words += f" {bounds}"
-    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4])
 
 
 def bounds_hash(claim: Claim) -> str:
@@ -407,6 +380,7 @@ class Record:
         day: on which it was measured, such as "2026-11-29".
         commit: in which its bounds were declared; "" where it was measured without git.
         bounds: the hash of its bounds as they were declared, see `bounds_hash`.
+        seed: that it was drawn from, see `seed`.
         facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with; of
             what cost more than a cell may, also how it was measured, the command, the file that holds what it rests on
             ("file") and its "sha256".
@@ -421,6 +395,7 @@ class Record:
     day: str = ""
     commit: str = ""
     bounds: str = ""
+    seed: int = 0
     facts: Facts = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -447,9 +422,7 @@ class Record:
 
 def reads(record: Record) -> str:
     """The word of a claim as its reader finds it: the record's, or WAITS where it was held to other bounds than now."""
-    held = {m.label: Bound(m.low, m.high, m.yardstick) for m in record.of_kind("expected")}
-    bounds = claims()[record.id].bounds
-    return record.status if held == {i: bound for i, bound in bounds.items() if i in held or not bound.only} else WAITS
+    return record.status if record.bounds == bounds_hash(claims()[record.id]) else WAITS
 
 
 def details(record: Record) -> str:
@@ -527,6 +500,26 @@ def load_records(folder: Path | None = None) -> dict[str, Record]:
     """The committed records, or those in a folder, by claim id, in the paper's order, whatever their networks."""
     files = {claim_id: record_file(claim_id, folder) for claim_id in claims()}
     return {claim_id: read_record(file) for claim_id, file in files.items() if file.exists()}
+
+
+def seed(claim_id: str) -> int:
+    """The seed of a claim's measurement: its record's while its bounds stand, else one by BASE_SEED, id and bounds.
+
+    So a command draws what its record says, and whoever changes a bound measures on numbers that nobody has seen. Seeds
+    of parts, such as one per network, are `derived_generator(seed("L8"), part)`.
+    """
+    bounds = bounds_hash(claims()[claim_id])
+    before = held_to(claim_id, bounds)
+    if before is not None:
+        return before.seed
+    return int.from_bytes(hashlib.sha256(f"{BASE_SEED} {claim_id} {bounds}".encode()).digest()[:4])
+
+
+def held_to(claim_id: str, bounds: str) -> Record | None:
+    """The committed record of a claim, if it was held to the bounds of this hash."""
+    file = record_file(claim_id)
+    before = read_record(file) if file.is_file() else None
+    return before if before is not None and before.bounds == bounds else None
 
 
 def save_record(record: Record, folder: Path | None = None) -> Record:
@@ -616,13 +609,12 @@ def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) 
     if moved:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
     status = word(claims()[claim_id], measurements, fields["narrower"])
-    today = datetime.date.today().isoformat()
-    return Record(claim_id, status, tuple(measurements), day=today, bounds=bounds_hash(claims()[claim_id]), **fields)
+    fields |= {"day": datetime.date.today().isoformat(), "bounds": bounds_hash(claims()[claim_id])}
+    return Record(claim_id, status, tuple(measurements), seed=seed(claim_id), **fields)
 
 
-@checked
 def settle(
-    claim_id: ClaimId,
+    claim_id: str,
     measurements: Sequence[Measurement],
     *,
     narrower: str = "",
@@ -653,8 +645,7 @@ def settle(
     return save_record(entry, ledger_folder())
 
 
-@checked
-def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Record:
+def settle_again(claim_id: str, guards: Sequence[Measurement] = ()) -> Record:
     """Confirm a recorded claim: return its record with the guards that are added, if those and its own hold.
 
     Its status is then what the ledger reads: "waits to be measured again" where its bounds have changed since.
@@ -675,9 +666,8 @@ def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Recor
     return dataclasses.replace(record, status=reads(record), measurements=again.measurements)
 
 
-@checked
 def record(
-    claim_id: ClaimId,
+    claim_id: str,
     measurements: Sequence[Measurement],
     content: dict[str, Tensor] | pandas.DataFrame,
     *,
@@ -724,27 +714,28 @@ def attach(
 
 
 def declaration(claim_id: str) -> str:
-    """The commit that last changed a claim.toml: bounds that are measured now were declared there, or before it.
+    """The commit in which the bounds of a claim that is measured now were declared.
 
-    Returns:
-        Its hash; "" where there is no git, or not the whole history.
+    It is the record's while its bounds stand, and else the last one that changed the claim.toml. So it is the same in a
+    clone of one commit, and where there is no git.
 
     Raises:
-        ValueError: the claim.toml has changes that are not committed.
+        ValueError: the claim.toml has changes that are not committed, or there is neither git nor a record of these
+            bounds.
     """
-    folder = CLAIMS / claim_id
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
+        command = ["git", "-C", str(CLAIMS / claim_id), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--", "claim.toml")
-        is_shallow = git("rev-parse", "--is-shallow-repository") == "true"
-        commit = "" if is_shallow else git("log", "-1", "--format=%H", "--", "claim.toml")
+        last = git("log", "-1", "--format=%H", "--", "claim.toml")
     except (OSError, subprocess.CalledProcessError):
-        return ""
-    if changed:
+        changed = last = ""
+    before = held_to(claim_id, bounds_hash(claims()[claim_id]))
+    commit = before.commit if before is not None else last
+    if changed or not commit:
         raise ValueError(f"claims/{claim_id}/claim.toml must be committed before it is measured: bounds come first")
     return commit
 
