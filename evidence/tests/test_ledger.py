@@ -5,6 +5,7 @@ The machinery is tested on claims made up for it, so that no change of a claim o
 
 import dataclasses
 import datetime
+import json
 import math
 import re
 import shutil
@@ -307,6 +308,17 @@ def test_what_a_chapter_loads_of_a_record_lies_with_what_ships(restate, shipped)
     restate("I91", ships=["I91.csv"])
     assert ledger.record_file("I91", suffix=".csv") == shipped / "I91.csv"
     assert ledger.record_file("I91") == ledger.claims_folder() / "I91" / "record.json"
+
+
+def test_the_records_that_chapters_load_ship_and_no_other(committed):
+    named = set()
+    for chapter in ledger.CLAIMS.parents[1].glob("notebooks/*.ipynb"):
+        cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        named |= set(re.findall(r'"([SMLNIF]\d+)(?:\.\w+)?"', code))
+    ships = {claim_id: claim.ships for claim_id, claim in ledger.claims().items() if claim.ships}
+    assert named == set(ships)
+    assert all((committed / name).is_file() for names in ships.values() for name in names)
 
 
 def test_runs_come_before_records_but_leave_recorded_claims_standing(restate):

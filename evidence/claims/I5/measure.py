@@ -170,8 +170,8 @@ CODES_CROSS = [(100, 4e-5), (30, 4e-5), (50, 4e-5), (200, 4e-5), (100, 1e-5), (1
 PLACES = [(50, 2e-5), (100, 2e-5), (200, 2e-5), (100, 5e-6), (100, 5e-5)]
 """T and ε on MNIST, five cells of the cross; by the code's convention (100, 5e-6) is out of the range."""
 MNIST_SEED = 4202678459
-"""Of 2026-11-29, when MNIST's cells were drawn; the digits' cells were drawn anew two days later. Whoever changes a bound
-on MNIST takes `seed("I5")` here as well."""
+"""Of 2026-11-29, when MNIST's cells were drawn; those of the digits are newer. Whoever changes a bound
+on MNIST takes `seed("I5")` here."""
 CODES_RANGE = (1e-5, 1e-4)
 TOO_SHORT = (30, 5e-6)
 """A cell that the claim leaves out, since its chains cannot forget their start: the control."""
