@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def short_sheets():
-    """Draw the sheets of trainings in 4 evaluations instead of 100, which take longer than a small training."""
+    """Draw the sheets of trainings in a step a level: 100 evaluations take longer than a small training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "N_EVALUATIONS", 4)
+        patch.setattr(train, "N_EVALUATIONS", 1)
         yield

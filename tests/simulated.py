@@ -17,6 +17,7 @@ import collections
 import contextlib
 import functools
 import itertools
+import os
 import sys
 import weakref
 from pathlib import Path
@@ -188,7 +189,7 @@ class Gpu(TorchDispatchMode):
     @classmethod
     def wait(cls, name):
         frame = sys._getframe()
-        while frame and PACKAGE not in Path(frame.f_code.co_filename).parents:
+        while frame and not frame.f_code.co_filename.startswith(f"{PACKAGE}{os.sep}"):
             frame = frame.f_back
         line = "elsewhere"
         if frame:
