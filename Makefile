@@ -80,6 +80,7 @@ ledger: $(ALL)  ##! rebuild evidence/README.md, the table of claims
 	$(PY) evidence/ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
+	$(PY) docs/digits.py
 	$(PY) docs/build.py
 
 figures: $(ALL)  ## write the chapters' figures for slides, and their captions, into build/figures/

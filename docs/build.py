@@ -14,6 +14,7 @@ from sphinx.cmd.build import build_main
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 
+import digits
 import formulas
 from chapters import ROOT, Page, overview, pages_in
 
@@ -43,6 +44,7 @@ def main() -> int:
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
+    write(folder / "html", {"digits.html": digits.page_of_the_site().encode()})
     for notebook in series:
         write(folder / "html", {f"files/{notebook.place}": notebook.file.read_bytes()})
     if status == 0:

@@ -27,8 +27,15 @@ CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
 ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
-EXPLORER = re.compile(r"^(\w+)_explorer\(", re.MULTILINE)
+EXPLORER = re.compile(r"\b(\w+)_explorer\(")
 SCENES = {"score_field": "field", "langevin": "langevin", "annealing": "annealing"}  # of the playground, by explorer
+DIGITS = {  # of the page that draws, by explorer: its scene, and what one does there
+    "image_noise": ("noise", "add noise to a digit that you draw"),
+    "image_annealing": ("draw", "watch a digit come out of noise"),
+    "inpainting": ("complete", "draw half a digit and have it completed"),
+    "level_steps": ("draw", "pull the number of levels and the size of the kicks"),
+}
+POINTER = "*The slider stands still on this site. With chapter 6's network you can <a href='../digits.html#{}'>{}</a>.*"
 PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>This playground needs JavaScript.</p></div>
 
 *The picture above is the notebook's slider as it starts. Here it moves, without a kernel: [what to
@@ -82,8 +89,8 @@ class Page:
         return entered(self.file)
 
     def staged(self) -> str:
-        """Its file for the site: figures have alternative texts, the imports are folded, and a slider of which the
-        playground has a scene is followed by it, below the caption.
+        """Its file for the site: figures have alternative texts, the imports are folded, and below its caption a slider
+        is followed by the playground's scene of it, or by a link to the page that draws.
         """
         content = copy.deepcopy(self.content)
         for index, words in self.alternatives().items():
@@ -100,13 +107,19 @@ class Page:
         for index in reversed(range(len(content.cells))):
             cell = content.cells[index]
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
-            for scene in filter(None, map(SCENES.get, explorers)):
+            for name in explorers:
+                if name in SCENES:
+                    moving = PLAYGROUND.format(scene=SCENES[name])
+                elif name in DIGITS:
+                    moving = POINTER.format(*DIGITS[name])
+                else:
+                    continue
                 following = content.cells[index + 1]
                 caption = ""
                 if caption_of(following):
                     caption, _, following.source = following.source.partition("\n\n")
-                text = f"{caption}\n\n{PLAYGROUND.format(scene=scene)}"
-                content.cells.insert(index + 1, nbformat.v4.new_markdown_cell(text, id=f"playground-{scene}"))
+                text = f"{caption}\n\n{moving}"
+                content.cells.insert(index + 1, nbformat.v4.new_markdown_cell(text, id=f"moving-{name}"))
         return nbformat.writes(content)
 
 

@@ -51,7 +51,7 @@ html_title = "sbgm"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css", "playground/playground.css"]
-scripts = ("site", "playground/score", "playground/draw", "playground/playground")
+scripts = ("site", "playground/noise", "playground/score", "playground/draw", "playground/playground")
 html_js_files = [(f"{name}.js", {"defer": "defer"}) for name in scripts]  # no modules, which file: pages have not
 html_copy_source = False
 html_domain_indices = html_use_index = False

@@ -2,10 +2,8 @@
 (() => {
   'use strict';
 
-  const {Random, Mixture, Chains, Annealing} = Score, {text} = Draw;
-  const STEP_MILLISECONDS = 6;  // of each frame: a slow or busy machine, or very many points, get fewer steps a frame
-  const LATE_MILLISECONDS = 25;  // from one frame to the next: of 60 a second, one was missed
-  const MOST_MILLISECONDS = 16;  // of a frame whose steps cost more than those of the frames before
+  const {Random, geometricSigmas} = Noise, {Mixture, Chains, Annealing} = Score, {text} = Draw;
+  const STEP_MILLISECONDS = 8;  // of each frame: a slow or busy machine, or very many points, get fewer steps a frame
   const MOST_POINTS = 300;
   const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
@@ -36,9 +34,6 @@
     return count / n;
   };
   const nearerToSecond = (x, means) => shareOf(x.length / 2, i => squared(x, i, means, 1) < squared(x, i, means, 0));
-  // The value nearest to one that a control may have; with no step given the whole numbers, with step 0 any.
-  const nearest = ({from = 0, to = 999999, step = 1}) => value =>
-    Math.max(from, Math.min(to, step ? +(from + step * Math.round((value - from) / step)).toFixed(6) : value));
   const gaussian = (u, mean, v) => Math.exp(-((u - mean) ** 2) / (2 * v)) / Math.sqrt(2 * Math.PI * v);
   const axisOf = (from, to, n = 160) => Array.from({length: n + 1}, (_, i) => from + (to - from) * i / n);
 
@@ -51,16 +46,12 @@
 
     constructor(root) {
       this.root = root;
-      this.handles = this.constructor.handles().map(handle => ({...handle, at: [...handle.at]}));
-      this.values = this.defaults();
-      this.times = new Float64Array(600);  // milliseconds of script, of the last frames
-      this.frames = this.made = 0;  // steps made in them
-      this.budget = STEP_MILLISECONDS;
-      this.costs = new Float64Array(5);  // milliseconds a step, in the last frames
+      this.handles = this.constructor.handles();
+      this.values = {};
+      this.frames = 0;
       this.playing = this.visible = false;
       this.build();
-      this.restore();
-      this.start();
+      this.reset();
       new ResizeObserver(() => this.draw()).observe(this.plane.still);
       new IntersectionObserver(([{isIntersecting}]) => {
         this.visible = isIntersecting;
@@ -72,10 +63,6 @@
       return [];
     }
 
-    defaults() {
-      return Object.fromEntries(this.constructor.controls.map(({name, value}) => [name, value]));
-    }
-
     // --- the page's elements
 
     build() {
@@ -84,7 +71,6 @@
       this.plane = new Draw.Plane(still, moving);
       this.side = element('canvas', {role: 'img', 'aria-label': this.constructor.chartAlt});
       this.words = element('p', {class: 'readout'});
-      this.status = element('span', {role: 'status'});
       const button = (label, does, name = '') => {
         const made = element('button', {type: 'button', class: name}, label);
         made.addEventListener('click', does);
@@ -92,8 +78,7 @@
       };
       this.playButton = button('Play', () => this.playing ? this.pause() : this.play(), 'play');
       const buttons = element('div', {class: 'buttons'}, this.playButton, button('Step', () => this.oneStep()),
-        button('End', () => this.finish()), button('Restart', () => this.start()), button('Reset', () => this.reset()),
-        button('Link', () => this.link()), this.status);
+        button('End', () => this.finish()), button('Restart', () => this.start()), button('Reset', () => this.reset()));
       this.inputs = new Map();
       const controls = element('div', {class: 'controls'}, ...this.constructor.controls.map(c => this.control(c)));
       this.root.replaceChildren(
@@ -116,11 +101,10 @@
       } else {
         input = element('input', kind === 'check' ? {type: 'checkbox'} : {type: 'number', min: 0, max: 999999});
       }
-      const allowed = nearest({from, to, step});
       const read = () => {
         if (kind === 'check') return input.checked;
         if (kind === 'select') return input.value;
-        return log ? +(10 ** +input.value).toPrecision(3) : allowed(+input.value);
+        return log ? +(10 ** +input.value).toPrecision(3) : +input.value;
       };
       const show = () => {
         const value = this.values[name];
@@ -145,8 +129,7 @@
     buildHandle(handle) {
       const made = element('button', {type: 'button', class: `handle ${handle.shape ?? ''}`});
       const moveTo = (x, y) => {
-        const inside = value => Math.max(-7.9, Math.min(7.9, value));
-        handle.at = [inside(x), inside(y)];
+        handle.at = [x, y].map(value => Math.max(-7.9, Math.min(7.9, value)));
         this.placeHandles();
         this.changed(handle.name);
       };
@@ -204,32 +187,24 @@
     wake() {
       if (!this.awake && this.playing && this.visible) {
         this.awake = true;
-        requestAnimationFrame(now => this.frame(now));
+        requestAnimationFrame(() => this.frame());
       }
     }
 
-    frame(now) {
-      const began = performance.now();
+    frame() {
       this.awake = false;
       if (!this.playing) return;
-      const isLate = now - this.last > LATE_MILLISECONDS;
-      this.budget = isLate ? Math.max(1, 0.8 * this.budget) : Math.min(STEP_MILLISECONDS, 1.02 * this.budget);
-      this.last = now;
-      const cost = Math.min(...this.costs);  // the least, for a frame that another program held up says nothing of it
-      const most = Math.min(this.values.speed ?? 1, Math.max(1, Math.floor(this.budget / cost)));
-      let made = 0;
-      for (; made < most && !this.done && performance.now() - began < MOST_MILLISECONDS; made++) this.step();
-      this.made += made;
-      if (made) this.costs[this.frames % this.costs.length] = (performance.now() - began) / made;
+      const until = performance.now() + STEP_MILLISECONDS, most = this.values.speed ?? 1;
+      for (let made = 0; made < most && !this.done && performance.now() < until; made++) this.step();
       if (this.done) this.pause();
       else this.drawMoving(this.frames % this.constructor.framesPerChart === 0);
-      this.times[this.frames++ % this.times.length] = performance.now() - began;
+      this.frames++;
       this.wake();
     }
 
     oneStep() {
       if (this.done) this.start();
-      this.step();
+      if (!this.done) this.step();
       this.pause();
     }
 
@@ -241,24 +216,18 @@
 
     start() {
       this.random = new Random(this.values.seed);
-      this.status.textContent = '';
       this.begin();
       this.draw();
       this.wake();
     }
 
     reset() {
-      this.playing = false;
-      this.showPlaying();
-      this.asAtFirst();
+      for (const {name, value} of this.constructor.controls) this.values[name] = value;
+      this.constructor.handles().forEach(({at}, i) => { this.handles[i].at = [...at]; });
       this.emptied?.();
       this.show();
       this.start();
-    }
-
-    asAtFirst() {
-      this.values = this.defaults();
-      this.constructor.handles().forEach(({at}, i) => { this.handles[i].at = [...at]; });
+      this.pause();
     }
 
     changed(name) {
@@ -281,8 +250,7 @@
     draw() {
       if (!this.stage.clientWidth) return;
       this.paint = Draw.colours(this.root);
-      this.placeHandles();
-      this.plane.background(this.mixture, this.sigma, this.constructor.shade, this.paint);
+      this.drawnSigma = null;
       this.drawMoving(true);
     }
 
@@ -299,39 +267,6 @@
       this.words.textContent = this.readout();
     }
 
-    // --- the link: #scene&name=value&…, of what is not as at the start
-
-    link() {
-      const usual = this.defaults();
-      const parts = Object.entries(this.values).filter(([name, value]) => value !== usual[name]);
-      this.constructor.handles().forEach(({name, at}, i) => {
-        if (String(at) !== String(this.handles[i].at)) parts.push([name, this.handles[i].at.join('_')]);
-      });
-      parts.push(...this.drawn?.() ?? []);
-      history.replaceState(null, '', `#${[this.root.dataset.scene, ...parts.map(part => part.join('='))].join('&')}`);
-      navigator.clipboard?.writeText(location.href).catch(() => {});
-      this.status.textContent = 'The address bar has a link to these settings.';
-    }
-
-    restore() {
-      const [scene, ...parts] = decodeURIComponent(location.hash.slice(1)).split('&');
-      const given = new Map(scene === this.root.dataset.scene ? parts.map(part => part.split('=')) : []);
-      for (const {name, kind, from, to, step, log, options} of this.constructor.controls) {
-        if (!given.has(name)) continue;
-        const value = given.get(name);
-        if (kind === 'check') this.values[name] = value === 'true';
-        else if (kind === 'select') this.values[name] = Object.hasOwn(options, value) ? value : this.values[name];
-        else if (Number.isFinite(+value)) this.values[name] = nearest({from, to, step: log ? 0 : step})(+value);
-      }
-      for (const handle of this.handles) {
-        const at = (given.get(handle.name) ?? '').split('_').map(Number);
-        if (at.length === 2 && at.every(Number.isFinite)) handle.at = at.map(v => Math.max(-7.9, Math.min(7.9, v)));
-      }
-      this.redrawn?.(given);
-      this.show();
-      if (scene === this.root.dataset.scene) this.root.scrollIntoView({block: 'center', behavior: 'instant'});
-    }
-
     get sigma() {
       return 0;
     }
@@ -339,15 +274,12 @@
 
   // --- two modes ---------------------------------------------------------------------------------------------------
 
-  const MODES = () => [
-    {name: 'first', called: 'First mode', at: [-5, -5]},
-    {name: 'second', called: 'Second mode', at: [5, 5]},
-  ];
-
   // The mixture of the handles, and what depends on it.
   class TwoModes extends Scene {
     static handles() {
-      return MODES();
+      return [
+        {name: 'first', called: 'First mode', at: [-5, -5]}, {name: 'second', called: 'Second mode', at: [5, 5]},
+      ];
     }
 
     refresh() {
@@ -375,6 +307,13 @@
     crossed() {
       const {chains: {x, n}, begun, means} = this, second = (x, i) => squared(x, i, means, 1) < squared(x, i, means, 0);
       return shareOf(n, i => second(x, i) !== second(begun, i));
+    }
+
+    // Where the chains are, in words, beside what is exact.
+    sides(exact) {
+      const {chains: {x, n}} = this;
+      return `Nearer to the second mode: ${twoErrors(nearerToSecond(x, this.means), n)}; exact ${exact}. ` +
+        `Not on the side where they started: ${percent(this.crossed())}. `;
     }
 
     // The share of the starts where the second mode pulls harder: there a chain ends where steps are small and modes
@@ -412,7 +351,7 @@
     static live = ['noise', 'weight', 'std', 'data', 'first', 'second', 'probe'];
 
     static handles() {
-      return [...MODES(), {name: 'probe', called: 'Cross', shape: 'cross', at: [0, 0]}];
+      return [...super.handles(), {name: 'probe', called: 'Cross', shape: 'cross', at: [0, 0]}];
     }
 
     get sigma() {
@@ -447,16 +386,6 @@
       this.values.noise = Math.max(0, +(this.values.noise - 0.05).toFixed(2));
       this.show();
       this.refresh();
-    }
-
-    play() {
-      if (this.done) this.values.noise = 10;
-      super.play();
-    }
-
-    oneStep() {
-      if (!this.done) this.step();
-      this.pause();
     }
 
     groups() {
@@ -527,8 +456,7 @@
     static live = ['step', 'weight', 'std', 'sampler', 'speed', 'total', 'first', 'second'];
 
     static handles() {
-      const [first, second] = MODES();
-      return [first, second].map(mode => ({...mode, hidden: ({target}) => target === 'gaussian'}));
+      return super.handles().map(mode => ({...mode, hidden: ({target}) => target === 'gaussian'}));
     }
 
     get v() {
@@ -616,10 +544,9 @@
       const variance = this.variance(), error = variance * Math.sqrt(4 / (2 * chains.n));
       const spread = `${variance.toFixed(3)} ± ${error.toFixed(3)}, to settle at ${limit}.`;
       if (values.target === 'gaussian') return `${head}Variance ${spread}${test}`;
-      const share = nearerToSecond(chains.x, this.means), exact = Score.nearerMass(weight, this.distance, values.std);
-      return `${head}Nearer to the second mode: ${twoErrors(share, chains.n)}; exact ${exact.toFixed(2)}; ` +
-        `${this.basin.toFixed(2)} of the starts lay where it pulls harder. Not on the side where they started: ` +
-        `${percent(this.crossed())}. ` +
+      const exact = Score.nearerMass(weight, this.distance, values.std).toFixed(2);
+      const starts = `${this.basin.toFixed(2)} of the starts lay where it pulls harder`;
+      return head + this.sides(`${exact}; ${starts}`) +
         `${this.distance > 6 * values.std ? `Variance around the nearer mode ${spread}` : ''}${test}`;
     }
   }
@@ -646,7 +573,7 @@
     anneal(x) {
       const {first_sigma, last_sigma, levels, steps, step} = this.values;
       this.chains = new Chains(x, this.random);
-      const sigmas = Score.geometricSigmas(first_sigma, last_sigma, levels);
+      const sigmas = geometricSigmas(first_sigma, last_sigma, levels);
       this.run = new Annealing(this.mixture, this.chains, sigmas, step, steps);
     }
 
@@ -724,11 +651,9 @@
     }
 
     readout() {
-      const {chains, run} = this;
-      if (run.diverged) return this.head() + this.stability(this.values.std ** 2);
-      return `${this.head()}Nearer to the second mode: ${twoErrors(nearerToSecond(chains.x, this.means), chains.n)}; ` +
-        `exact at this level ${this.exact(run.sigma).toFixed(2)}, without noise ${this.exact(0).toFixed(2)}. ` +
-        `Not on the side where they started: ${percent(this.crossed())}. ${this.stability(this.values.std ** 2)}`;
+      const [here, clean] = [this.sigma, 0].map(sigma => this.exact(sigma).toFixed(2));
+      const sides = this.run.diverged ? '' : this.sides(`at this level ${here}, without noise ${clean}`);
+      return this.head() + sides + this.stability(this.values.std ** 2);
     }
   }
 
@@ -801,19 +726,16 @@
 
     // Paint or erase at a point, and begin anew: the data are others.
     touch(point) {
-      const [x, y] = unpack(pack(point));
-      const near = (a, distance) => Math.hypot(a[0] - x, a[1] - y) < distance, before = this.data.length;
+      const near = (a, distance) => Math.hypot(a[0] - point[0], a[1] - point[1]) < distance, before = this.data.length;
       if (this.values.brush === 'erase') this.data = this.data.filter(a => !near(a, 2 * SPACING));
-      else if (before < MOST_POINTS && !this.data.some(a => near(a, SPACING))) this.data.push([x, y]);
+      else if (before < MOST_POINTS && !this.data.some(a => near(a, SPACING))) this.data.push(point);
       if (this.data.length === before) return;
-      this.painted = true;
       this.changed('painted');
     }
 
     // The data of the chosen shape.
     emptied() {
-      this.data = SHAPES[this.values.shape]().map(point => unpack(pack(point)));
-      this.painted = false;
+      this.data = SHAPES[this.values.shape]();
     }
 
     changed(name) {
@@ -830,14 +752,6 @@
 
     get done() {
       return this.data.length === 0 || super.done;
-    }
-
-    play() {
-      if (this.data.length) super.play();
-    }
-
-    step() {
-      if (this.data.length) super.step();
     }
 
     groups() {
@@ -881,22 +795,7 @@
         `(99 % of noise around a point). ${visited} points of ${n} have a chain nearest to them. ` +
         this.stability(0);
     }
-
-    drawn() {
-      return this.painted ? [['points', this.data.map(pack).join('')]] : [];
-    }
-
-    redrawn(given) {
-      this.painted = given.has('points');
-      if (this.painted) this.data = (given.get('points').match(/[0-9a-z]{4}/g) ?? []).slice(0, MOST_POINTS).map(unpack);
-      else this.emptied();
-    }
   }
-
-  // A point of the plane as four characters, two for each coordinate, and back: 1,296 steps a side.
-  const inSteps = v => Math.max(0, Math.min(1295, Math.round((v + 8) / 16 * 1295)));
-  const pack = point => point.map(v => inSteps(v).toString(36).padStart(2, '0')).join('');
-  const unpack = code => [code.slice(0, 2), code.slice(2)].map(part => parseInt(part, 36) / 1295 * 16 - 8);
 
   // --- the page ----------------------------------------------------------------------------------------------------
 
@@ -908,10 +807,4 @@
   const redraw = () => scenes.forEach(scene => scene.draw());
   new MutationObserver(redraw).observe(document.body, {attributeFilter: ['data-theme']});
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
-  addEventListener('hashchange', () => scenes.forEach(scene => {
-    if (!location.hash.startsWith(`#${scene.root.dataset.scene}`)) return;
-    scene.asAtFirst();
-    scene.restore();
-    scene.start();
-  }));
 })();

@@ -4,7 +4,7 @@ import pytest
 
 from .watch import TYPESET, watched_page
 
-PAGES = ("index", "notebooks/01_score_functions", "api/sbgm.noise", "playground")
+PAGES = ("index", "notebooks/01_score_functions", "api/sbgm.noise", "playground", "digits")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 
 
