@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 
 import digits
 import formulas
-from chapters import ROOT, Page, overview, pages_in
+from chapters import ROOT, Page, overview, pages_in, still_of
 
 HERE = ROOT / "docs"
 COPIED = (
@@ -61,6 +61,7 @@ def stage(source: Path, series: list[Page]) -> None:
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
     content |= {path.relative_to(ROOT): path.read_bytes() for path in files}
+    content |= {still_of(notebook): notebook.still() for notebook in series if notebook.is_chapter}
     write(source, content)
 
 

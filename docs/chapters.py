@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import posixpath
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
+from PIL import Image
 
 from ledger import entered
 
@@ -16,12 +20,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 CHAPTERS_HEAD = """# The chapters
 
-Chapters 0 to 8 are the main line. Chapters 9, 10 and 11 are electives, in any order. [Chapter
-0](notebooks/00_start_here.ipynb) has a short way, of one evening. [One hour](notebooks/one_hour.ipynb) is for a class
-or a visitor.
-
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
-the outputs of their last run. The claims that a chapter settles are in the [ledger](evidence/README.md).
+the outputs of their last run. [Chapter 0](notebooks/00_start_here.ipynb) has a short way, of one evening. [One
+hour](notebooks/one_hour.ipynb) is for a class or a visitor.
+"""
+PARTS = {0: "## Main line", 9: "## Electives, in any order"}  # by the number of the chapter that begins them
+CHAPTER = """### [{title}]({place})
+
+::::{{container}} chapter
+[![The opening picture of chapter {number}]({still})]({place})
+
+:::{{container}}
+**{question}** You will be able to
+
+{able}
+
+{takes}
+:::
+::::
 """
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
@@ -66,6 +82,20 @@ class Page:
         self.content = nbformat.read(path, as_version=4)
         self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
 
+    def picture(self, index: int) -> bytes:
+        """The figure or film that the cell of this index shows, a PNG; the cell is one of `alternatives`."""
+        outputs = (output.get("data", {}) for output in self.content.cells[index].outputs)
+        return base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
+
+    def still(self) -> bytes:
+        """The first figure as a PNG; of a film the last frame, which shows the end."""
+        first = min(self.alternatives())
+        with Image.open(io.BytesIO(self.picture(first))) as film:
+            film.seek(film.n_frames - 1)
+            png = io.BytesIO()
+            film.convert("RGB").save(png, "png")
+        return png.getvalue()
+
     def alternatives(self) -> dict[int, str]:
         """What each figure shows, by its cell's index: its caption as plain words, or the section that it stands in."""
         words = {}
@@ -79,6 +109,10 @@ class Page:
                 words[index] = plain(caption) or f"Figure of the section {plain(section)!r}"
         return words
 
+    def question(self) -> str:
+        """What it asks, which stands in bold below its heading."""
+        return re.search(r"\*\*(.+?)\*\*", self.content.cells[0].source, re.DOTALL)[1]
+
     def aims(self) -> tuple[str, str]:
         """What its reader will be able to do, as a list in Markdown, and what it needs and how long it takes."""
         texts = [cell.source for cell in self.content.cells if cell.cell_type == "markdown"]
@@ -89,18 +123,18 @@ class Page:
         return entered(self.file)
 
     def staged(self) -> str:
-        """Its file for the site: figures have alternative texts, the imports are folded, and below its caption a slider
-        is followed by the playground's scene of it, or by a link to the page that draws.
+        """Its file for the site: figures have alternative texts, a chapter's first is as wide as the column, folded code
+        stands below what it draws, and a slider is followed, below its caption, by the playground's scene of it or by a
+        link to the page that draws.
         """
         content = copy.deepcopy(self.content)
         for index, words in self.alternatives().items():
             content.cells[index].metadata["mystnb"] = {"image": {"alt": words}}
+        if self.is_chapter:
+            content.cells[min(self.alternatives())].metadata["mystnb"]["image"]["classes"] = "opening"
         for cell in content.cells:
             if cell.cell_type == "markdown":
                 cell.source = outside_code(FORMULA, on_one_line, cell.source)
-        code = [cell for cell in content.cells if cell.cell_type == "code"]
-        if code:  # begins with imports
-            code[0].metadata["tags"] = sorted({"hide-input", *code[0].metadata.get("tags", [])})
         heading, _, text = content.cells[0].source.partition("\n")
         link = f"<a href='../files/{self.place}' download>Download this notebook</a>"
         content.cells[0].source = f"{heading}\n\n:::{{container}} offers\n{link}\n:::\n{text}"
@@ -114,16 +148,61 @@ class Page:
                     moving = POINTER.format(*DIGITS[name])
                 else:
                     continue
-                following = content.cells[index + 1]
-                caption = ""
-                if caption_of(following):
-                    caption, _, following.source = following.source.partition("\n\n")
-                text = f"{caption}\n\n{moving}"
+                text = f"{take_caption(content.cells[index + 1])}\n\n{moving}"
                 content.cells.insert(index + 1, nbformat.v4.new_markdown_cell(text, id=f"moving-{name}"))
+        content.cells = code_below(content.cells)
         return nbformat.writes(content)
 
 
-def caption_of(cell: nbformat.NotebookNode) -> str:
+def code_below(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells of a page, in which folded code, imports too, stands below what it draws and the caption of this.
+
+    Cells of folded code that follow one another come to stand in one fold. Those that draw nothing stand with the next
+    code.
+    """
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    folded = [cell.id for cell in code if "hide-input" in cell.metadata.get("tags", ())]
+    folded += [cell.id for cell in code[:1]]  # the imports
+    placed: list[NotebookNode] = []
+    run: list[NotebookNode] = []
+    for cell in cells:
+        if cell.id in folded:
+            run.append(cell)
+            continue
+        if run and (cell.cell_type == "code" or any(other.outputs for other in run)):
+            placed += shown_first(run, take_caption(cell))
+            run = []
+        placed.append(cell)
+    return placed + (shown_first(run, "") if run else [])
+
+
+def shown_first(run: list[NotebookNode], caption: str) -> list[NotebookNode]:
+    """The cells for folded code: its pictures and hidden answers, their caption, what else it prints, then the code."""
+    pictures = []
+    prints = []
+    for cell in run:
+        cell.metadata["tags"] = sorted({"remove-input", *cell.metadata.get("tags", ())} - {"hide-input"})
+        cell.outputs.sort(key=lambda output: "image/png" not in output.get("data", {}))
+        drawn = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        whole = cell.outputs if "hide-output" in cell.metadata.tags else drawn
+        pictures += [nbformat.from_dict(cell | {"outputs": whole})] if whole else []
+        rest = cell.outputs[len(whole) :]
+        prints += [nbformat.from_dict(cell | {"outputs": rest, "id": f"{cell.id}-printed"})] if rest else []
+    source = "\n\n\n".join(cell.source for cell in run)
+    below = nbformat.v4.new_code_cell(source, id=f"{run[0].id}-code", metadata={"tags": ["hide-input"]})
+    captions = [nbformat.v4.new_markdown_cell(caption, id=f"{run[0].id}-caption")] if caption else []
+    return [*pictures, *captions, *prints, below]
+
+
+def take_caption(cell: NotebookNode) -> str:
+    """Take its caption out of a cell, and return it with its asterisks; "" if the cell has none."""
+    if not caption_of(cell):
+        return ""
+    caption, _, cell.source = cell.source.partition("\n\n")
+    return caption
+
+
+def caption_of(cell: NotebookNode) -> str:
     """The paragraph in italics that a Markdown cell begins with, without its asterisks; "" if there is none."""
     first = cell.source.partition("\n\n")[0].strip()
     is_caption = cell.cell_type == "markdown" and re.fullmatch(r"\*(?!\*).+(?<!\*)\*", first, re.DOTALL)
@@ -154,13 +233,21 @@ def on_one_line(formula: re.Match) -> str:
     return re.sub(r"\s*\n[ >]*", " ", formula[0])
 
 
+def still_of(chapter: Page) -> str:
+    """Where the site has the still of a chapter."""
+    return f"stills/{chapter.number:02}.png"
+
+
 def overview(series: list[Page]) -> str:
-    """The page of the chapters: what each one teaches, needs and takes."""
+    """The page of the chapters: what each one shows, teaches, needs and takes."""
     lines = [CHAPTERS_HEAD]
     for chapter in (notebook for notebook in series if notebook.is_chapter):
         able, takes = chapter.aims()
+        if chapter.number in PARTS:
+            lines += [PARTS[chapter.number], ""]
         takes = LINK.sub(from_the_root, takes)
-        lines += [f"## [{chapter.title}]({chapter.place})", "", "You will be able to", "", able, "", takes, ""]
+        words = {"question": chapter.question(), "able": able, "takes": takes, "still": still_of(chapter)}
+        lines += [CHAPTER.format(title=chapter.title, place=chapter.place, number=chapter.number, **words)]
     return "\n".join(lines)
 
 

@@ -22,6 +22,8 @@ templates_path = [str(Path(__file__).parent / "_templates")]
 
 # The chapters: outputs are the committed ones, anchors go down to the third heading.
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 3
@@ -102,7 +104,7 @@ def skip_member(app, what, name, obj, skip, options):
 def name_answers(app, doctree, docname):
     """Let the fold of an output say what it holds: the setting of MyST-NB names code and outputs alike."""
     for fold in doctree.findall(HideCodeCellNode):
-        if "below-input" in fold["classes"]:
+        if "above-input" not in fold["classes"]:
             fold["prompt_show"] = "Show what came out"
             fold["prompt_hide"] = "Hide what came out"
 

@@ -3,7 +3,6 @@
 A film is written as animated PNG and, for programs that do not move such a file, as GIF.
 """
 
-import base64
 import io
 from collections.abc import Iterator
 
@@ -16,8 +15,7 @@ from chapters import Page, pages_in
 def figures(chapter: Page) -> Iterator[tuple[str, bytes, str]]:
     """Yield each figure of a chapter: its file's name, with the cell's number, the file's content and the caption."""
     for index, caption in chapter.alternatives().items():
-        outputs = (output.get("data", {}) for output in chapter.content.cells[index].outputs)
-        png = base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
+        png = chapter.picture(index)
         yield f"{chapter.file.stem}_{index}.png", png, caption
         with Image.open(io.BytesIO(png)) as film:
             if film.is_animated:

@@ -46,7 +46,8 @@ def test_a_line_of_code_too_wide_for_its_column_goes_on_below_and_is_copied_as_i
     with watched_page(browser, viewport={"width": width, "height": 900}) as page:
         page.goto(f"{site.address}/{name}.html")
         blocks = page.locator(".cell_input pre")
-        assert set(blocks.all_text_contents()) <= {"".join(lines).rstrip("\n") for lines in source}
+        joined = "\n\n\n".join("".join(lines) for lines in source)  # as folds in a row are
+        assert [block for block in blocks.all_text_contents() if block.rstrip("\n") not in joined] == []
         assert max(map(len, "\n".join(blocks.all_text_contents()).splitlines())) > 100
         assert blocks.evaluate_all("all => all.filter(code => code.scrollWidth > code.clientWidth).length") == 0
 
