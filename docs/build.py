@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 import digits
 import formulas
 from chapters import ROOT, Page, overview, pages_in, still_of
+from ledger import count_line, load_records
 
 HERE = ROOT / "docs"
 COPIED = (
@@ -55,12 +56,13 @@ def main() -> int:
 def stage(source: Path, series: list[Page]) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
-    pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}
+    pages = {path.relative_to(HERE).as_posix(): path.read_text("utf-8").replace("](../", "](") for path in written}
+    pages["index.md"] = pages["index.md"].replace("<!-- ledger -->", count_line(load_records()))
     pages |= {notebook.place: notebook.staged() for notebook in series}
     pages |= {"chapters.md": overview(series), "formulas.md": formulas.page(series)}
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
-    content |= {path.relative_to(ROOT): path.read_bytes() for path in files}
+    content |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in files}
     content |= {still_of(notebook): notebook.still() for notebook in series if notebook.is_chapter}
     write(source, content)
 

@@ -189,7 +189,10 @@ def shown_first(run: list[NotebookNode], caption: str) -> list[NotebookNode]:
         rest = cell.outputs[len(whole) :]
         prints += [nbformat.from_dict(cell | {"outputs": rest, "id": f"{cell.id}-printed"})] if rest else []
     source = "\n\n\n".join(cell.source for cell in run)
-    below = nbformat.v4.new_code_cell(source, id=f"{run[0].id}-code", metadata={"tags": ["hide-input"]})
+    content = "code" if pictures or prints else "preparation"
+    prompts = {f"code_prompt_{act}": f"{act.capitalize()} the {content}" for act in ("show", "hide")}
+    metadata = {"tags": ["hide-input"], "mystnb": prompts}
+    below = nbformat.v4.new_code_cell(source, id=f"{run[0].id}-code", metadata=metadata)
     captions = [nbformat.v4.new_markdown_cell(caption, id=f"{run[0].id}-caption")] if caption else []
     return [*pictures, *captions, *prints, below]
 

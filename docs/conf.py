@@ -22,8 +22,6 @@ templates_path = [str(Path(__file__).parent / "_templates")]
 
 # The chapters: outputs are the committed ones, anchors go down to the third heading.
 nb_execution_mode = "off"
-nb_code_prompt_show = "Show the code"
-nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 3

@@ -16,6 +16,7 @@ from notebooks import NOTEBOOKS, ROOT, read
 
 FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
+    "ten_digits": ("00", "Ten images of noise"),
     "ladder": ("04", "Left: some of the chains"),
     "full_experiment": ("08", '`"hour"` on MNIST\'s digits'),
     "figure2": ("02", "Our Fig. 2."),

@@ -19,7 +19,7 @@ CHAPTERS = [*all_notebooks(), *LABS]
 PAGES = (
     "formulas", "instructors",
     "notebooks/glossary", "notebooks/reading", "notebooks/troubleshooting", "api/index", "data/README",
-    "data/weights/README", "data/results/SPEED", "limits", "gpu", "authors_code", "evidence/DETAILS",
+    "data/weights/README", "data/results/SPEED", "limits", "gpu", "authors_code",
 )  # fmt: skip
 
 
