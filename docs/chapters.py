@@ -123,8 +123,8 @@ class Page:
         return entered(self.file)
 
     def staged(self) -> str:
-        """Its file for the site: figures have alternative texts, a chapter's first is as wide as the column, folded code
-        stands below what it draws, and a slider is followed, below its caption, by the playground's scene of it or by a
+        """Its file for the site: figures have alternative texts, a chapter's first is as wide as the column, folded
+        code stands below what it draws, and a slider is followed, below its caption, by a scene of the playground or a
         link to the page that draws.
         """
         content = copy.deepcopy(self.content)

@@ -80,7 +80,7 @@ def test_the_lines_run_as_printed_sample_both_moons_and_draw_them(tmp_path, monk
 
 def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
     """At toy size: another set and number of processes, and the last --scale counts (compiling takes minutes)."""
-    (printed,) = re.findall(r"`torchrun --nproc_per_node 8 (.*?)`", USING)
+    (printed,) = re.findall(r"`torchrun --nproc_per_node 8 (.*?)`", TEXTS["docs/gpu.md"])
     small = {"cifar10": "digits", "runs/cifar10": str(tmp_path / "run")}
     words = [
         small.get(word, word) for word in f"{printed} --scale laptop --channels 8 --batch-size 8 --steps 2".split()
