@@ -23,7 +23,7 @@ from seeds import seeded
 CHAPTER = tool.NOTEBOOKS / "08_the_full_experiment.ipynb"
 INPAINTING = tool.NOTEBOOKS / "09_inpainting.ipynb"
 CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code"]
-NEEDED = ("def objective(", "def values_of(", "def logged(", "widgets.LiveTraining(settings.steps", "is_trained =")
+NEEDED = ("def objective(", "def values_of(", "def watch(", "widgets.LiveTraining(settings.steps", "is_trained =")
 CELLS = [source for source in CODE if any(words in source for words in NEEDED)]
 # a ladder of two high levels is learned in a few steps
 SMALL = {"channels": 2, "batch_size": 8, "levels": 2, "sigma_min": 0.3, "held_out": 8, "ema": 0.0, "threads": 1}
