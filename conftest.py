@@ -1,9 +1,11 @@
 """Pytest, set up so that a bare `pytest` and a bare `pytest --nbval notebooks/` do what this project means by them.
 
 Slow tests run only with `-m slow`, tests on a large data set only where it is at hand; notebooks run in this
-environment's kernel and are compared to the last printed digit (tools/comparison.py). nbval itself may be missing.
+environment's kernel and are compared to the last printed digit (tools/comparison.py). Hypothesis draws the same
+examples on every machine, and more of them where only slow tests run. nbval and Hypothesis may be missing.
 """
 
+import importlib.util
 import json
 import os
 import tempfile
@@ -19,6 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent
 NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 300.0
+FEW = 12  # examples of a property
+MANY = 120
 # What takes longest begins first, lest one worker is left with it at the end. One file builds the site; the others that
 # look at it come when it is there, lest their workers wait for it.
 LONGEST = (
@@ -42,6 +46,26 @@ def _nbval_is_on(config: pytest.Config) -> bool:
     return getattr(config.option, "nbval", False) or getattr(config.option, "nbval_lax", False)
 
 
+def _slow_alone(config: pytest.Config) -> bool:
+    return config.option.markexpr == "slow"
+
+
+def _choose_examples(max_examples: int) -> None:
+    """Let no clock and no database decide which examples Hypothesis draws."""
+    from hypothesis import HealthCheck, Phase, settings
+
+    settings.register_profile(
+        "sbgm",
+        max_examples=max_examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("sbgm")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Run notebooks in this environment, a cell for at most CELL_TIMEOUT seconds, unless told otherwise.
 
@@ -50,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if getattr(config.option, "maxworkerrestart", "0") is None:
         config.option.maxworkerrestart = "0"
+    if importlib.util.find_spec("hypothesis"):
+        _choose_examples(MANY if _slow_alone(config) else FEW)
     if not _nbval_is_on(config):
         return
     runs = tempfile.TemporaryDirectory()  # a reader's own runs are no part of what is compared
@@ -76,10 +102,12 @@ def _turn(item: pytest.Item) -> int:
     return next((i for i, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest files; skip what takes minutes unless asked for, and what needs data that isn't there.
 
-    What has passed in the run whose list SBGM_DONE names (.pytest_cache/v/passed) is not run again.
+    Under `-m slow` the properties count as slow. What has passed in the run whose list SBGM_DONE names
+    (.pytest_cache/v/passed) is not run again.
     """
     if done := os.environ.get("SBGM_DONE"):
         passed = set(json.loads(Path(done).read_text(encoding="utf-8")))
@@ -87,6 +115,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_turn)
     skip_slow = pytest.mark.skip(reason="takes minutes; run by `make test-slow`")
     slow_asked_for = "slow" in config.option.markexpr
+    for item in items:
+        if _slow_alone(config) and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("slow")
     data_folder = Path(os.environ.get("SBGM_DATA") or ROOT / "data")
     missing = {name: place for name, place in DATA_SETS.items() if not (data_folder / place).is_dir()}
     for item in items:
