@@ -134,7 +134,7 @@ class Options:
         if (self.data is not None) != (self.start == "fitted"):
             raise ArgumentError("data", "be given with --start fitted, and only then", f"{self.data} with {self.start}")
         if self.data not in (None, *SETS) and self.out.resolve().is_relative_to(Path(self.data).resolve()):
-            raise ArgumentError("out", f"lie outside of {self.data}, or the images would be among the pictures", self.out)
+            raise ArgumentError("out", f"lie outside of {self.data}, whose pictures the samples would join", self.out)
 
 
 def main(**given: Any) -> None:

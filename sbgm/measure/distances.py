@@ -296,7 +296,7 @@ def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
 
 
 class PRDC(NamedTuple):
-    """How much of samples and reference lies among the other; as text the four numbers, ± twice their standard errors.
+    """How much of samples and reference lies among the other.
 
     Attributes:
         precision: share of samples that lie in a ball of the reference: are they realistic?
@@ -309,13 +309,6 @@ class PRDC(NamedTuple):
     recall: Estimate
     density: Estimate
     coverage: Estimate
-
-    def __str__(self) -> str:
-        parts = []
-        for name, number in zip(self._fields, self, strict=True):
-            margin = 2 * number.se
-            parts.append(f"{name} {number.value:.3f} ± {margin:.2g}")
-        return ", ".join(parts)
 
 
 @checked

@@ -159,9 +159,6 @@ class ChiSquared(NamedTuple):
     n_degrees: int
     p: float
 
-    def __str__(self) -> str:
-        return f"χ² = {self.statistic:.3g} with {self.n_degrees} degrees of freedom, p = {self.p:.2g}"
-
 
 def fewest_for_class_test(labels: Tensor) -> int:
     """How many samples `class_test` takes beside labels (M,): five of the rarest class are then expected."""

@@ -26,21 +26,10 @@ from sbgm.measure.distances import (
     prdc,
     shown,
 )
-from sbgm.measure.estimates import (
-    ChiSquared,
-    Estimate,
-    Share,
-    class_shares,
-    class_test,
-    confident_share,
-    fewest_for_class_test,
-)
-from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
+from sbgm.measure.estimates import ChiSquared, Estimate, Share, class_test, confident_share, fewest_for_class_test
+from sbgm.measure.inception import Inception
 
 DIGITS = ("mnist", "mnist_small")
-MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
-
-N_SPLITS = 10  # of the Inception Score, by custom
 
 
 class Reference(NamedTuple):
@@ -202,25 +191,22 @@ def judge(
     *,
     split: Split = "test",
     n_reference: Count | None = None,
-    inception: Inception | None = None,
 ) -> Judged:
     """Take every measure of samples that applies to a data set, and the same of the set's `controls`.
 
     Grey images: Fréchet and kernel distances in the features of `feature_space`; recall and coverage (`prdc`); for
-    MNIST, of how many images each classifier is at least 90 % sure, and how often the judge sees each class. Colour
-    images: the kernel distance of their contours and, where Inception is given, its measures; the Inception Score's
-    standard error is that of its mean over ten splits. All: how far the nearest training images are, in pixels.
-    Samples are clamped to [0, 1] and quantised first.
+    MNIST, of how many images each classifier is at least 90 % sure, and whether the judge sees each class as often as
+    the data have it. Colour images: the kernel distance of their contours; for `kid` and `fid` see these. All: how far
+    the nearest training images are, in pixels. Samples are clamped to [0, 1] and quantised first.
 
-    The controls are of the split that is no reference, and as many as the samples where it holds so many, but at most
-    1,000 for Inception. Beside the samples' distance to the nearest training images stands that of test images.
+    The controls are of the split that is no reference, and as many as the samples where it holds so many. Beside the
+    samples' distance to the nearest training images stands that of test images.
 
     Args:
         samples: (N, C, H, W), as a sampler left them.
         name: of the data set that they are meant to be like.
         split: the split that is the reference.
         n_reference: so many images of it; None takes all.
-        inception: the network whose features colour images are compared in.
 
     Returns:
         The measures; `print(judge(…))` shows them as a table.
@@ -245,7 +231,7 @@ def judge(
     if samples.shape[2] % 4 or samples.shape[3] % 4:
         raise ValueError(f"samples must have H and W that are multiples of 4, got shape {tuple(samples.shape)}")
     real = load_images(name, "train" if split == "test" else "test")
-    n_controls = min(len(samples), len(real), len(real) if inception is None else MOST_IN_INCEPTION)
+    n_controls = min(len(samples), len(real))
     made = controls(real, n_controls, generator=torch.Generator().manual_seed(0))
     sets = {"samples": widened(samples)} | made
     space = feature_space(name)
@@ -261,15 +247,6 @@ def judge(
         rows += _rows(RECALL_AND_COVERAGE, _of_each(space.function, sets), reference, space.name)
     else:
         rows = _rows({"HOG distance": (kernel_distance, 3)}, features, reference, space.name)
-    if inception is not None:
-        space = feature_space(name, inception)
-        reference = reference_for(name, space, split, n_reference)
-        features = _of_each(space.function, sets)
-        measures = {"KID": (kid, 3), "FID": (fid, FEWEST_FOR_FID), **RECALL_AND_COVERAGE}
-        rows += _rows(measures, features, reference, space.name)
-        logits = {"samples": inception.logits(features["samples"])}
-        itself = Reference(logits["samples"], "samples")
-        rows += _rows({"Inception Score": (_score, N_SPLITS)}, logits, itself, "Inception's classes")
     if name in DIGITS:
         rows += _by_classifiers(sets, load_labels(name))
     unseen = some_images(name, "test", min(n_controls, len(load_images(name, "test"))))
@@ -323,22 +300,13 @@ def _nearest(x: Tensor, candidates: Tensor) -> Estimate:
     return Estimate(median, (high - low) / 2)
 
 
-def _score(logits: Tensor, _: Tensor) -> Estimate:
-    """The Inception Score, which compares samples with nothing, and the standard error of its mean over the splits."""
-    mean, spread = inception_score(logits, n_splits=N_SPLITS)
-    return Estimate(mean, spread / math.sqrt(N_SPLITS))
-
-
 def _by_classifiers(sets: Mapping[str, Tensor], labels: Tensor) -> list[Row]:
-    """How sure the shipped classifiers are of the images, and how often the judge sees each digit."""
+    """How sure the shipped classifiers are of images, and whether the judge sees each digit as often as it comes."""
     rows = []
     for classifier in (SHIPPED_CLASSIFIER, JUDGE):
         network = load_classifier(classifier)
         logits = {name: in_batches(network, shown(images)) for name, images in sets.items()}
         sure = {name: confident_share(x) for name, x in logits.items()}
         rows.append(Row("at least 90 % sure, %", classifier, sure))
-    shares = {name: class_shares(x) for name, x in logits.items()}
-    for digit in range(10):
-        rows.append(Row(f"class {digit}, %", JUDGE, {name: of_set[digit] for name, of_set in shares.items()}))
     measures = {"χ² of the classes": (class_test, fewest_for_class_test(labels))}
     return rows + _rows(measures, logits, Reference(labels, "training labels"), JUDGE)
