@@ -29,7 +29,7 @@ myst_heading_anchors = 3
 # The reference: docstrings are Google style, with names in single backticks.
 default_role = "py:obj"
 autosummary.WELL_KNOWN_ABBREVIATIONS += ("Fig.", "Eq.")  # which end no sentence: a row of the index is a whole one
-autosummary_context = {"exported": sbgm.__all__}
+autosummary_context = {"exported": dir(sbgm)}
 autodoc_member_order = "bysource"
 annotated = [name for name, kind in vars(guard).items() if hasattr(kind, "__metadata__")]
 autodoc_type_aliases = {name: name for name in (*annotated, "Start", "Sampler")}

@@ -1,7 +1,7 @@
 """Samples by Algorithm 1 that recorded claims share, where they are drawn, and what digits are measured by."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -21,7 +21,7 @@ from sbgm.measure import Estimate, frechet_distance
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
-from sbgm.samplers import State, annealed_langevin, denoise
+from sbgm.samplers import annealed_langevin, denoise
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of the second classifier"
@@ -137,7 +137,7 @@ def kept_samples(
         inputs = {"weights": weights_hash(network), "given": None if given is None else content_hash(given)}
         folder = kept_folder(folder, {**settings, **inputs})
     device = network.sigmas.device
-    return generate(sampler, n_samples, network.image_shape, given=given, device=device, folder=folder, **options)
+    return generate(sampler, (n_samples, *network.image_shape), given=given, device=device, folder=folder, **options)
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -169,19 +169,16 @@ def draw(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Drawn:
     settings = drawing.facts("step_size", "n_steps")
     n_levels = len(network.sigmas)
 
-    def chains(x: Tensor, generator: torch.Generator) -> Iterable[State]:
-        states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
-        return tqdm(states, drawing.network, n_levels * drawing.n_steps, unit="step")
-
-    def ends(states: Iterable[State]) -> Tensor:
+    def ends(x: Tensor, generator: torch.Generator) -> Tensor:
         """Chains and their denoised images, (B, 2, L, C, H, W)."""
+        states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
         pairs = []
-        for state in states:
+        for state in tqdm(states, drawing.network, n_levels * drawing.n_steps, unit="step"):
             if state.step == drawing.n_steps and (drawing.every_level or state.level == n_levels):
                 pairs.append(torch.stack([state.x, denoise(score, state.x, state.sigma)], dim=1))
         return torch.stack(pairs, dim=2)
 
-    kept = drawing.run(chains, network, folder, of="samples", keep=ends)
+    kept = drawing.run(ends, network, folder, of="samples")
     return Drawn(*kept.movedim(0, 2).contiguous())
 
 

@@ -44,7 +44,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-__all__ = ["checked", "unchecked"]
+__all__ = ["checked"]
 
 F = TypeVar("F", bound=Callable)
 Check = Callable[[Any, str], object]  # of a value and its argument's name; raises
@@ -116,19 +116,7 @@ def checked(function: F) -> F:
                 checks()[name](value, name)
         return function(*arguments, **options)
 
-    call.unchecked = function  # pyright: ignore[reportAttributeAccessIssue]
     return call  # pyright: ignore[reportReturnType]
-
-
-def unchecked(function: F) -> F:
-    """Return the function below `@checked`, for a loop whose arguments were looked at before it started.
-
-    Example:
-        >>> from sbgm.guard import unchecked
-        >>> unchecked(sbgm.theory.langevin_variance)(-1.0)  # where langevin_variance(-1.0) raises
-        0.8
-    """
-    return getattr(function, "unchecked", function)
 
 
 def _check_of(hint: Any) -> Check | None:
@@ -265,45 +253,33 @@ FiniteFloats = Annotated[Tensor, require_finite_floats]  # of any shape
 Levels = Tensor | Sequence[float]  # (L,): `as_list` makes a list of floats of it
 
 
-def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> float | Tensor:
+def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, waits: bool = True) -> float | Tensor:
     """Return σ if it is a noise level of the batch x, a float or a (B,) tensor of finite numbers ≥ 0; raise otherwise.
 
-    It comes back in a form that broadcasts against x, see `against`. With `positive` 0 is refused too.
+    It comes back in a form that broadcasts against x, see `against`. With `positive` 0 is refused too. Without `waits`
+    the values of a tensor on a GPU are not looked at: the host would wait for them at every call of a network.
     """
-    shape = sigma.shape if isinstance(sigma, Tensor) else ()
-    if shape not in ((), x.shape[:1]):
-        raise ValueError(f"sigma must be a float or one noise level an example, ({len(x)},), got shape {tuple(shape)}")
-    must = "positive" if positive else "not negative"
-    if isinstance(sigma, Tensor) and is_sound(sigma, must):
-        return against(sigma, x)
     if isinstance(sigma, Tensor):
+        if sigma.shape not in ((), x.shape[:1]):
+            each = f"one noise level an example, ({len(x)},)"
+            raise ValueError(f"sigma must be a float or {each}, got shape {tuple(sigma.shape)}")
+        if sigma.device.type != "cpu" and not waits:
+            return against(sigma, x)
         # one wait for a GPU; and inside torch.func, torch 2.9 makes no list of a tensor
         smallest, largest = map(float, torch.stack(sigma.detach().aminmax()).cpu())
     else:
         smallest = largest = require_number(sigma, "sigma")
     if not 0 <= smallest <= largest < math.inf or (positive and smallest == 0):
-        raise ValueError(f"sigma must be finite and {must}, got {sigma}")
-    if isinstance(sigma, Tensor):
-        set_sound(sigma, must)
+        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
     return against(sigma, x)
 
 
-def set_sound(values: Tensor, *musts: object) -> None:
-    """Note that the values of a tensor on a GPU are what they must be, so that no one waits for it to look again."""
-    version = version_of(values)
-    if values.device.type != "cpu" and version is not None:
-        sound = {**getattr(values, "sound", {}), **dict.fromkeys(musts, version)}
-        values.sound = sound  # pyright: ignore[reportAttributeAccessIssue] - a tensor takes any
-
-
-def is_sound(values: Tensor, must: object) -> bool:
-    """Whether the values were noted to be what they must be, and have not been changed in place since."""
-    return getattr(values, "sound", {}).get(must, -1) == version_of(values)
-
-
 def sigma_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """σ > 0 of the batch x, a float or (B,), as a tensor (1, …, 1) or (B, 1, …, 1), made on x's device."""
-    sigma = require_sigma(sigma, x, positive=True)
+    """σ > 0 of the batch x, a float or (B,), as a tensor (1, …, 1) or (B, 1, …, 1), made on x's device.
+
+    It is looked at as by `require_sigma` without `waits`.
+    """
+    sigma = require_sigma(sigma, x, positive=True, waits=False)
     return sigma if isinstance(sigma, Tensor) else x.new_full((1,) * x.ndim, sigma)
 
 
@@ -395,18 +371,13 @@ def call_untouched(function: Callable[..., Any], name: str, *arguments: Any) -> 
 
     A sampler would go on from the changed points, and its numbers would be wrong without a word.
     """
-    before = [version_of(argument) for argument in arguments]
+    tensors = [argument.detach() for argument in arguments if isinstance(argument, Tensor)]
+    # values, since torch's count of changes misses those that are made through `x.data` or `x.numpy()`
+    before = [tensor.clone() for tensor in tensors]
     value = function(*arguments)
-    if [version_of(argument) for argument in arguments] != before:
+    if not all(map(torch.equal, tensors, before)):
         raise ValueError(f"{name} must leave its arguments as they are: change a copy, such as x.clone()")
     return value
-
-
-def version_of(value: Any) -> int | None:
-    """How often a tensor was changed in place, which a GPU is not asked for; None where torch does not count it."""
-    if not isinstance(value, Tensor) or value.is_inference():
-        return None
-    return value._version
 
 
 def require_score(value: Tensor, x: Tensor, name: str = "score") -> Tensor:

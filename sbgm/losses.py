@@ -7,6 +7,7 @@ the dtype of x, or float32 where x is in half precision.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -20,11 +21,11 @@ from sbgm.guard import (
     Ladder,
     Score,
     Sigma,
+    against,
     checked,
     function_of,
     require_sigma,
     score_at,
-    set_sound,
     widened,
 )
 from sbgm.noise import randn_like
@@ -52,7 +53,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
 
     Args:
         score: the model s, in which no example depends on another: not by batch normalisation in training mode.
-        x: (B, *shape) samples of the distribution whose score is wanted.
+        x: a tensor (B, *shape) of samples of the distribution whose score is wanted.
         sigma: passed on to the score.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
@@ -88,7 +89,7 @@ def denoising_score_matching_loss(
 
     Args:
         score: the model s.
-        x: (B, *shape) clean data.
+        x: a tensor (B, *shape) of clean data.
         sigma: noise level, a positive float or (B,).
         generator: source of the noise.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
@@ -100,16 +101,17 @@ def denoising_score_matching_loss(
         >>> f"{loss:.1f}"  # D/(2σ²), the loss of the zero score
         '4.0'
     """
-    return _reduced(_denoising_losses(score, x, sigma, generator), reduction)
+    require_sigma(sigma, x, positive=True)
+    return _reduced(_denoising_losses(functools.partial(score_at, score), x, sigma, generator), reduction)
 
 
 def _denoising_losses(score: Score, x: Tensor, sigma: float | Tensor, generator: torch.Generator) -> Tensor:
     """½‖s(x̃, σ) + (x̃ − x)/σ²‖² of each example, (B,)."""
-    std = require_sigma(sigma, x, positive=True)
+    std = against(sigma, x)
     z = randn_like(x, generator)
     x_noisy = x + std * z
     target = -z / std  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
-    error = score_at(score, x_noisy, sigma) - target
+    error = score(x_noisy, sigma) - target
     return 0.5 * _dot(error, error)
 
 
@@ -130,7 +132,7 @@ def sliced_score_matching_loss(
 
     Args:
         score: the model s, in which no example depends on another: not by batch normalisation in training mode.
-        x: (B, *shape) samples.
+        x: a tensor (B, *shape) of samples.
         sigma: passed on to the score.
         generator: source of the projections v.
         projection: "gaussian", v ~ N(0, I), or "rademacher", v uniform on {−1, 1}^D.
@@ -178,8 +180,8 @@ def ncsn_loss(
 
     Args:
         score: the noise conditional model s(x, σ).
-        x: (B, *shape) clean data.
-        sigmas: (L,) noise levels, descending.
+        x: a tensor (B, *shape) of clean data.
+        sigmas: σ_1 > … > σ_L > 0, a tensor (L,) or a list.
         generator: source of the levels and of the noise.
         weighting: λ, from a (B,) tensor of σ to a (B,) tensor of weights, or to one number.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
@@ -193,17 +195,31 @@ def ncsn_loss(
         >>> f"{sbgm.ncsn_loss(zero, x, [3.0, 1.0, 0.3], generator=g):.2f}"  # σ²·D/(2σ²) = D/2 at every level
         '1.00'
     """
+    losses = ncsn_losses(functools.partial(score_at, score), x, sigmas, generator, weighting)
+    return _reduced(losses, reduction)
+
+
+def ncsn_losses(
+    score: Score,
+    x: Tensor,
+    sigmas: Ladder,
+    generator: torch.Generator,
+    weighting: Callable[[Tensor], Tensor] = torch.square,
+) -> Tensor:
+    """The terms of `ncsn_loss`, λ(σ) ℓ(θ; σ) at a level drawn for each example: (B,).
+
+    Only the shape of the weights is looked at. The other arguments are as for `ncsn_loss`.
+    """
     # in float32 at least: in half precision neighbouring levels of a long ladder round to one
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]
-    set_sound(sigma, "positive", "not negative")
     weights = weighting(sigma.clone())  # a copy: one that works in place would change the noise
     # (B, 1) would broadcast against the losses (B,) to (B, B), and the mean of that is another number
     if getattr(weights, "shape", ()) not in ((), sigma.shape):
         raise ValueError(f"weighting must return one weight an example, shape ({len(x)},), got {tuple(weights.shape)}")
     # λ = σ² makes the term of every level about as large, since ‖s‖ ∝ 1/σ: none drowns the others
-    return _reduced(weights * _denoising_losses(score, x, sigma, generator), reduction)
+    return weights * _denoising_losses(score, x, sigma, generator)
 
 
 def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from sbgm.guard import (
-    Batch,
     Count,
-    Floats,
     Fraction,
     Generator,
     NonNegative,
     Sigma,
     checked,
     require_finite,
+    require_floats,
     require_sigma,
     widened,
 )
@@ -91,8 +90,8 @@ class GaussianMixture:
         """Draw n exact, independent samples of q_σ.
 
         Args:
-            n: number of samples.
-            sigma: standard deviation of the added noise.
+            n: number of samples, an int.
+            sigma: standard deviation of the added noise, a float.
             generator: source of randomness; the samples come on its device.
 
         Returns:
@@ -105,14 +104,12 @@ class GaussianMixture:
         variances = self.stds.to(z)[component] ** 2 + sigma**2
         return self.means.to(device)[component] + variances.sqrt()[:, None] * z
 
-    @checked
-    def log_prob(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
+    def log_prob(self, x: Tensor, sigma: Sigma = 0.0) -> Tensor:
         """The exact log-density log q_σ(x), in nats: (B, D) -> (B,), float32 where x is in half precision."""
         log_joint, _, _ = self._log_joint(x, sigma)
         return log_joint.logsumexp(dim=0)  # far from every mode each density is rounded to 0, and its log to −∞
 
-    @checked
-    def score(self, x: Floats, sigma: Sigma = 0.0) -> Tensor:
+    def score(self, x: Tensor, sigma: Sigma = 0.0) -> Tensor:
         """The exact score ∇_x log q_σ(x) = Σ_k r_k(x) (μ_k − x)/(s_k² + σ²), with r_k the posterior of component k.
 
         Args:
@@ -138,7 +135,7 @@ class GaussianMixture:
         """
         if x.shape[1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
-        x = widened(x)
+        x = widened(require_floats(x))
         noise = require_sigma(sigma, x)
         if isinstance(noise, Tensor):
             noise = noise.T
@@ -161,7 +158,7 @@ def paper_mixture(stds: float = 1.0, *, weight: Fraction = 0.8) -> GaussianMixtu
     Args:
         stds: standard deviation of both components; 0 gives two points, whose perturbation by σ is the form that the
             authors' code anneals (there σ is the component's whole standard deviation).
-        weight: w, the weight of the mode at (5, 5), in (0, 1).
+        weight: w, the weight of the mode at (5, 5), a float in (0, 1).
 
     Example:
         >>> sbgm.paper_mixture()

@@ -26,7 +26,6 @@ from sbgm.guard import (
     function_of,
     require_sigma,
     sigma_tensor,
-    version_of,
 )
 
 __all__ = [
@@ -44,6 +43,10 @@ class ScoreNetwork(nn.Module):
 
     `type(network)(network.sigmas, **network.arguments)` builds a network of the same architecture. What a subclass
     calls `output` is the part of `forward` that `images.devices.compiled` compiles as a whole.
+
+    Args:
+        sigmas: the ladder σ_1 > … > σ_L, a tensor or a list.
+        arguments: the others that a subclass takes.
 
     Attributes:
         sigmas: (L,) its ladder σ_1 > … > σ_L, a buffer.
@@ -79,7 +82,7 @@ class ScoreNetwork(nn.Module):
     @property
     def ladder(self) -> list[float]:
         """σ_1 > … > σ_L as a list. A GPU is asked for it when it has changed."""
-        version = version_of(self.sigmas)
+        version = None if self.sigmas.is_inference() else self.sigmas._version  # torch counts changes in place
         if self._read[0] is not self.sigmas or self._read[1] != version:
             self._read = self.sigmas, version, self.sigmas.tolist()
         return [*self._read[2]]
@@ -91,9 +94,9 @@ class MLP(nn.Module):
     Softplus, unlike ReLU, has a second derivative, which sliced and exact score matching train through.
 
     Args:
-        dim: D, the dimension of the data.
-        width: units in a hidden layer.
-        depth: number of hidden layers.
+        dim: D, the dimension of the data, an int.
+        width: units in a hidden layer, an int.
+        depth: number of hidden layers, an int.
         generator: source of the initial weights; None takes torch's global one.
 
     Example:
@@ -135,10 +138,10 @@ class ConditionalMLP(nn.Module):
     and its output is divided by σ.
 
     Args:
-        dim: D, the dimension of the data.
-        width: units in a hidden layer.
-        depth: number of hidden layers.
-        data_std: σ_data, the standard deviation of the clean data around the origin, in its units.
+        dim: D, the dimension of the data, an int.
+        width: units in a hidden layer, an int.
+        depth: number of hidden layers, an int.
+        data_std: σ_data, a float, the standard deviation of the clean data around the origin, in its units.
         generator: source of the initial weights; None takes torch's global one.
 
     Example:
@@ -234,10 +237,10 @@ class ImageMLP(ScoreNetwork):
     cosines of log σ, so that any σ > 0 will do, and the output is divided by σ, as NCSNv2 does (Song & Ermon 2020).
 
     Args:
-        sigmas: the ladder σ_1 > … > σ_L that the network is trained on; it is kept, and limits nothing.
+        sigmas: the ladder σ_1 > … > σ_L that the network is trained on, a tensor or a list; it limits nothing.
         image_shape: that of one image, (C, H, W).
-        width: units in a hidden layer.
-        n_blocks: residual blocks, of two layers each.
+        width: units in a hidden layer, an int.
+        n_blocks: residual blocks, an int, of two layers each.
         norm: "layer" or "none", see `ResidualMLPBlock`.
         generator: source of the initial weights; None takes torch's global one.
 
@@ -302,6 +305,13 @@ def require_image_shape(x: Tensor, network: ScoreNetwork) -> None:
         raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
 
 
+def require_classes(label: int | Tensor, n_classes: int) -> None:
+    """Raise unless each label is one of the classes 0 … n_classes − 1, or n_classes, which stands for any."""
+    index = torch.as_tensor(label)
+    if not bool(((index >= 0) & (index <= n_classes)).all()):
+        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {label}")
+
+
 @checked
 def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
     """Keep what a score takes for the clean point, D(x, σ) = x + σ² s(x, σ), between low and high.
@@ -312,7 +322,7 @@ def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
 
     Args:
         score: noise conditional score s(x, sigma), such as a network's.
-        low, high: the data's range, such as a network's `data_range`.
+        low, high: the data's range, two floats such as a network's `data_range`.
 
     Returns:
         A score that takes what `score` takes; sigma must be positive.
@@ -348,7 +358,7 @@ def guided(
     Args:
         network: s(x, sigma) and s(x, sigma, label), such as a `DigitNetwork`.
         label: the class, or one for each image, (B,) whole numbers.
-        w: the weight of the guidance.
+        w: the weight of the guidance, a float.
 
     Returns:
         A score(x, sigma), of two evaluations of the network.
@@ -357,10 +367,12 @@ def guided(
         >>> network, x = sbgm.load_network("own_network"), torch.zeros(2, 1, 28, 28)
         >>> torch.allclose(sbgm.guided(network, 3, 1.0)(x, 0.5), network(x, 0.5, 3), atol=1e-4)
         True
-        >>> sbgm.guided(network, 11, 2.0)(x, 0.5)
+        >>> sbgm.guided(network, 11, 2.0)
         Traceback (most recent call last):
         ValueError: label must be a class from 0 to 9, or 10 for any, got 11
     """
+    if getattr(network, "n_classes", 0):
+        require_classes(label, network.n_classes)  # pyright: ignore[reportFunctionMemberAccess] - it has them
 
     def score(x: Tensor, sigma: float | Tensor) -> Tensor:
         of_any = network(x, sigma)

@@ -34,9 +34,9 @@ def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotat
     """The geometric ladder σ_1/σ_2 = … = σ_{L−1}/σ_L > 1 of Section 4.1.
 
     Args:
-        sigma_max: σ_1, in the units of the data.
-        sigma_min: σ_L, positive and smaller than `sigma_max`.
-        n_levels: number of levels, L ≥ 2.
+        sigma_max: σ_1, a float, in the units of the data.
+        sigma_min: σ_L, a float, positive and smaller than `sigma_max`.
+        n_levels: number of levels, an int, L ≥ 2.
 
     Returns:
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
@@ -63,10 +63,10 @@ def power_sigmas(
     a geometric one.
 
     Args:
-        sigma_max: σ_1, in the units of the data.
-        sigma_min: σ_L, positive and smaller than `sigma_max`.
-        n_levels: number of levels, L ≥ 2.
-        power: the exponent ρ.
+        sigma_max: σ_1, a float, in the units of the data.
+        sigma_min: σ_L, a float, positive and smaller than `sigma_max`.
+        n_levels: number of levels, an int, L ≥ 2.
+        power: the exponent ρ, a float.
 
     Returns:
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
@@ -120,7 +120,7 @@ def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
     """A sample x̃ = x + σz of q_σ(x̃ | x) = N(x̃ | x, σ²I) (Section 4.2).
 
     Args:
-        x: (B, *shape) data.
+        x: a tensor (B, *shape) of data.
         sigma: standard deviation of the noise, a float or one a (B,) example; 0 returns a copy of x.
         generator: source of the noise z.
 
@@ -144,7 +144,7 @@ def derived_generator(seed: Whole, *keys: int, device: torch.device | str = "cpu
     after any interruption, and on any number of processes.
 
     Args:
-        seed: the seed of the whole work.
+        seed: an int, the seed of the whole work.
         keys: what numbers the piece; different keys give independent streams (numpy's SeedSequence mixes them).
         device: where the generator draws.
 

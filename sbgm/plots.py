@@ -186,7 +186,13 @@ def agreement_boxes(
 
 @checked
 def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) -> AxesImage:
-    """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border.
+    """A sheet of images, row by row with a white border.
+
+    Args:
+        ax: where to draw.
+        images: a tensor (N, C, H, W) in [0, 1]; values outside are clamped.
+        n_columns: images a row, an int.
+        options: of `imshow`.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -201,7 +207,11 @@ def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) 
 
 @checked
 def image_sheet(images: Batch, n_columns: int = 8) -> Tensor:
-    """Images laid out in rows with a white border, as one (H', W', 3) array in [0, 1]; one alone has no border.
+    """Images laid out in rows with a white border, as one (H', W', 3) tensor in [0, 1]; one alone has no border.
+
+    Args:
+        images: a tensor (N, C, H, W); values outside [0, 1] are clamped.
+        n_columns: images a row, an int.
 
     Example:
         >>> sbgm.plots.image_sheet(torch.zeros(4, 1, 28, 28), n_columns=2).shape  # 1 + 28 + 1 + 28 + 1
@@ -228,7 +238,7 @@ def save_sheet(path: FilePath, images: Batch, n_columns: int = 8, names: Sequenc
 
     Args:
         path: the file to write.
-        images: (N, C, H, W) in [0, 1]; values outside are clamped.
+        images: a tensor (N, C, H, W) in [0, 1]; values outside are clamped.
         n_columns: number of images in a row.
         names: of the columns, written above them; a name that is too long is cut.
 
@@ -304,7 +314,7 @@ class MovingPicture:
 
     Attributes:
         frames: pictures of one size, in the colours of one palette.
-        milliseconds: how long each is seen.
+        milliseconds: an int, how long each is seen.
         png: the file's bytes.
 
     Example:
@@ -344,9 +354,9 @@ def moving_picture(
 
     Args:
         figures: one a frame; a generator serves, so that only one is in memory.
-        colours: in the palette, at most 256; the same for all frames.
-        milliseconds: how long a frame is seen, except the first (0.7 s) and the last (2 s).
-        dpi: pixels per inch.
+        colours: in the palette, an int of at most 256; the same for all frames.
+        milliseconds: an int, how long a frame is seen, except the first (0.7 s) and the last (2 s).
+        dpi: pixels per inch, an int.
 
     Raises:
         ValueError: there is no figure, they differ in size, or a palette can't hold so many colours.

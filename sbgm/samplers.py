@@ -8,8 +8,8 @@ Every sampler raises SamplerDivergedError where a state stops being finite or gr
 a step size beyond its bound makes a chain do so.
 
 Below its two decorators a sampler is its algorithm alone: copied out, `annealed_langevin` needs `State`, `as_list`,
-`langevin_step` and `randn_like`. `@checked` looks at the arguments, `@watched` at every score's shape and every state,
-and at whether a score or a caller has changed one in place.
+`langevin_step` and `randn_like`. `@checked` looks at the arguments. `@watched` looks at the first value of the score
+and at the first state, which neither the score nor the caller may change in place, and at whether the chains diverge.
 
 In this order: Langevin dynamics (Eq. 4) with its relatives, annealing (Algorithms 1 and 2), and later samplers that go
 from one noise level straight to the next.
@@ -45,7 +45,6 @@ from sbgm.guard import (
     instance_of,
     require_sigma,
     score_at,
-    version_of,
     widened,
 )
 from sbgm.noise import randn_like
@@ -99,7 +98,8 @@ class SamplerDivergedError(FloatingPointError):
 
     Attributes:
         step_size: the step size asked for; NaN where a sampler has none.
-        level, step: where it happened, both from 1.
+        level, step: where it was seen, both from 1. On a GPU, which is waited for at each look, only the first state,
+            every tenth after it and the last are looked at; it then happened at one of the ten states up to there.
         bound: the largest stable step size, for data of variance 0 under this noise (more is stable for wider data);
             NaN where none is known.
 
@@ -113,7 +113,14 @@ class SamplerDivergedError(FloatingPointError):
     """
 
     def __init__(
-        self, sampler: str, ladder: list[float], step_size: float, advice: str, state: State, cause: str = ""
+        self,
+        sampler: str,
+        ladder: list[float],
+        step_size: float,
+        advice: str,
+        state: State,
+        cause: str = "",
+        n_states: int = 1,
     ) -> None:
         where = f"step {state.step}"
         self.step_size = step_size
@@ -122,6 +129,8 @@ class SamplerDivergedError(FloatingPointError):
         self.bound = math.nan
         if ladder:
             where = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), {where}"
+        if n_states > 1:
+            where = f"one of the {n_states} states up to {where}"
         if ladder and not math.isnan(step_size):
             self.bound = largest_stable_step(ladder)
             if step_size >= self.bound:
@@ -165,9 +174,10 @@ def final(states: Annotated[Iterable[State], instance_of(Iterable, "the states o
 
 
 def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str = "") -> Callable[[F], F]:
-    """Stop a sampler at the first state that is not finite or has grown 10⁶-fold. It then raises SamplerDivergedError.
+    """Stop a sampler at a state that is not finite or has grown 10⁶-fold. It then raises SamplerDivergedError.
 
-    The sampler computes without gradients, and each value of its score is looked at by `require_score`.
+    The sampler computes without gradients. Its score is looked at by `score_at` when it is first asked, and again where
+    the chains diverge.
 
     Args:
         spread: of all the noise that a chain is given, from the sampler's arguments; on a ladder it is σ_1.
@@ -187,39 +197,60 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
             # A chain may start at a point, and must not seem to explode when it spreads as far as its noise takes it.
             scale = max(float(x.abs().max()), ladder[0] if ladder else spread(**arguments))
             limit = min(1e6 * scale, torch.finfo(x.dtype).max)
-            arguments["score"] = functools.partial(score_at, score)
-            if arguments.get("log_prob") is not None:
-                arguments["log_prob"] = functools.partial(call_untouched, arguments["log_prob"], "log_prob")
+            arguments["score"] = _looked_at_first(score)
             sigma = ladder[0] if ladder else arguments.get("sigma", 0.0)
 
-            def diverged(state: State, *, at_once: bool) -> SamplerDivergedError:
+            def diverged(state: State, n_states: int) -> SamplerDivergedError:
                 cause = ""
-                if at_once and not bool(score_at(score, x, sigma).isfinite().all()):
+                if not bool(score_at(score, x, sigma).isfinite().all()):
                     cause = (
                         f"score(x, sigma) is not finite at the starting points with sigma = {sigma}: pass a sigma at "
                         "which it is; no smaller step helps"
                     )
                 step_size = arguments.get("step_size", math.nan)
-                return SamplerDivergedError(sampler.__name__, ladder, step_size, bound, state, cause)
+                return SamplerDivergedError(sampler.__name__, ladder, step_size, bound, state, cause, n_states)
 
-            return _until_divergence(sampler(**arguments), limit, diverged)
+            # a GPU is waited for at each look
+            every = 1 if x.device.type == "cpu" else 10
+            return _until_divergence(sampler(**arguments), limit, every, diverged)
 
         return run  # pyright: ignore[reportReturnType]
 
     return decorated
 
 
+def _looked_at_first(score: Score) -> Score:
+    """A score whose first value is looked at by `score_at`, and whose values have the dtype of x."""
+    is_first = True
+
+    def call(x: Tensor, sigma: float | Tensor) -> Tensor:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            return score_at(score, x, sigma)
+        return score(x, sigma).to(x.dtype)
+
+    return call
+
+
 @torch.no_grad()
 def _until_divergence(
-    states: Iterator[State], limit: float, error: Callable[..., SamplerDivergedError]
+    states: Iterator[State], limit: float, every: int, error: Callable[[State, int], SamplerDivergedError]
 ) -> Iterator[State]:
+    def is_lost(x: Tensor) -> bool:
+        return not float(x.abs().max()) <= limit  # NaN is lost too
+
+    i = 0
     for i, state in enumerate(states):
-        if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
-            raise error(state, at_once=i == 0)
-        version = version_of(state.x)
+        if i % every == 0 and is_lost(state.x):
+            raise error(state, min(i + 1, every))
+        if i == 0:
+            x = state.x.clone()
         yield state
-        if version_of(state.x) != version:
+        if i == 0 and not torch.equal(state.x, x):
             raise ValueError("state.x must be left as it is, since the chains go on from it: change state.x.clone()")
+    if i % every and is_lost(state.x):
+        raise error(state, every)
 
 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
@@ -240,9 +271,9 @@ def langevin(
 
     Args:
         score: the score s(x, sigma).
-        x: (B, *shape) starting points, one chain each.
-        step_size: ε, in squared units of the data. In half precision many small steps are lost to rounding.
-        n_steps: number of steps.
+        x: a tensor (B, *shape) of starting points, one chain each.
+        step_size: ε, a float, in squared units of the data. In half precision many small steps are lost to rounding.
+        n_steps: number of steps, an int.
         sigma: passed on to the score.
         generator: source of the noise z.
 
@@ -338,7 +369,7 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
 
 def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:
     """The log-density of the starting points, a finite (B,) tensor."""
-    value = log_prob(x, sigma)
+    value = call_untouched(log_prob, "log_prob", x, sigma)
     if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"log_prob must return a tensor of shape ({len(x)},), one number an example, got {got}")
@@ -374,10 +405,10 @@ def annealed_langevin(
 
     Args:
         score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points, one chain each.
-        sigmas: σ_1 > … > σ_L > 0.
-        step_size: ε, the step size α_L of the last level, in squared units of the data.
-        n_steps: number of steps per level, T.
+        x: a tensor (B, *shape) of starting points, one chain each.
+        sigmas: σ_1 > … > σ_L > 0, a tensor (L,) or a list.
+        step_size: ε, a float, the step size α_L of the last level, in squared units of the data.
+        n_steps: number of steps per level, T, an int.
         generator: source of the noise.
         denoise_last: end with x + σ_L² s(x, σ_L), one state more. The paper does not; later work does.
 
@@ -442,8 +473,8 @@ def inpaint(
     steps of size α_i = ε σ_i²/σ_L², as in Algorithm 1, and after each of them x ← (1 − m) x + m y.
 
     Args:
-        x: (B, *shape) starting points, uniform noise in the paper.
-        image: what is known, floats of a shape that broadcasts to x's: (B, *shape), or (*shape) for B fills of one
+        x: a tensor (B, *shape) of starting points, uniform noise in the paper.
+        image: what is known, a tensor of a shape that broadcasts to x's: (B, *shape), or (*shape) for B fills of one
             image. Its unknown pixels count for nothing, but must be finite.
         mask: m, boolean, True where a pixel is known, of a shape that broadcasts to x's.
         denoise_last: end with one state more, whose unknown pixels are those of x + σ_L² s(x, σ_L).
@@ -485,7 +516,7 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
 
     Args:
         score: noise conditional score s(x, sigma).
-        x: (B, *shape) noisy points.
+        x: a tensor (B, *shape) of noisy points.
         sigma: their noise level, a float or (B,).
 
     Returns:
@@ -534,7 +565,7 @@ def consistent_annealed(
     standard deviation σ_{k+1} when they come to level k + 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
 
     Args:
-        step_size: ε, in squared units of the data, between the bounds of `consistent_step_bounds`.
+        step_size: ε, a float, in squared units of the data, between the bounds of `consistent_step_bounds`.
         score, x, sigmas, generator, denoise_last: as for `ancestral`.
 
     Yields:
@@ -568,6 +599,9 @@ def consistent_step_bounds(sigmas: LadderOfTwo) -> tuple[float, float]:
 
     From ((1 − η)/r)² ≤ 1. The least adds no noise at all.
 
+    Args:
+        sigmas: σ_1 > … > σ_L > 0, L ≥ 2, a tensor (L,) or a list.
+
     Example:
         >>> sbgm.samplers.consistent_step_bounds([4.0, 2.0, 1.0])  # 2(1 ∓ ½)
         (1.0, 3.0)
@@ -591,8 +625,8 @@ def ancestral(
 
     Args:
         score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1.
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
+        x: a tensor (B, *shape) of starting points at noise level σ_1.
+        sigmas: σ_1 > … > σ_L > 0, L ≥ 2, a tensor (L,) or a list.
         generator: source of the noise.
         denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
 
@@ -663,8 +697,8 @@ def predictor_corrector(
     α_i = ε σ_i²/σ_L² of Algorithm 1. (Song et al. take the size from the norms of noise and score instead.)
 
     Args:
-        step_size: ε of the corrector, in squared units of the data.
-        n_steps: number of Langevin steps per level.
+        step_size: ε of the corrector, a float, in squared units of the data.
+        n_steps: number of Langevin steps per level, an int.
         score, x, sigmas, generator, denoise_last: as for `ancestral`.
 
     Yields:

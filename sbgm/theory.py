@@ -20,6 +20,10 @@ def langevin_variance(step_size: Positive, variance: Positive = 1.0) -> float:
     A step multiplies a chain's distance from the mean by 1 − ε/(2v) and adds variance ε; the fixed point of
     V = (1 − ε/(2v))² V + ε is the above. The stationary law is Gaussian: its kurtosis is 3 at every ε.
 
+    Args:
+        step_size: ε, a float.
+        variance: v, a float.
+
     Raises:
         ValueError: ε ≥ 4v, where the chains diverge.
 
@@ -41,8 +45,8 @@ def largest_stable_step(sigmas: Ladder, variance: NonNegative = 0.0) -> float:
     below 1 in magnitude only while α_i = ε σ_i²/σ_L² < 4V. The first level is the strictest, since σ_1 is the largest.
 
     Args:
-        sigmas: σ_1 > … > σ_L > 0.
-        variance: v of the data, in squared units; 0 gives the bound that is safe for any data.
+        sigmas: σ_1 > … > σ_L > 0, a tensor (L,) or a list.
+        variance: v of the data, a float, in squared units; 0 gives the bound that is safe for any data.
 
     Example:
         >>> sbgm.theory.largest_stable_step([20.0, 1.0])
@@ -61,6 +65,10 @@ def half_plane_mass(weight: Fraction, mean: Positive, std: Positive = 1.0) -> fl
     """The mass of (1 − w) N((−m, −m), s²I) + w N((m, m), s²I) where x₁ + x₂ > 0: w Φ(√2 m/s) + (1 − w) Φ(−√2 m/s).
 
     That half-plane holds the points nearest to (m, m), so that the mass is what `measure.mode_weights` estimates.
+
+    Args:
+        weight: w, a float in (0, 1).
+        mean, std: m and s, positive floats.
 
     Example:
         >>> [round(sbgm.theory.half_plane_mass(0.8, mean), 3) for mean in (1.0, 2.0, 5.0)]

@@ -63,9 +63,9 @@ def fit_score(
             examples, such as `lambda n: mixture.sample(n, generator=g)`.
         loss: of the score on a batch (B, *shape), a scalar, such as
             `lambda score, x: ncsn_loss(score, x, sigmas, generator=g)`.
-        n_steps: the number of steps.
-        batch_size: number of examples in a batch, B.
-        learning_rate: Adam's, at its peak where `one_cycle` is set.
+        n_steps: the number of steps, an int.
+        batch_size: number of examples in a batch, B, an int.
+        learning_rate: Adam's, a float, at its peak where `one_cycle` is set.
         one_cycle: raise the rate to its peak, then anneal it to zero (Smith & Topin 2018), in place of a constant one.
         generator: draws the batches, where data is a tensor.
 
@@ -108,7 +108,7 @@ def fit(
     Args:
         loss: draws a batch and returns its scalar loss; called once a step.
         optimizer: holds the parameters that are trained.
-        n_steps: the number of steps.
+        n_steps: the number of steps, an int.
         schedule: learning-rate schedule, advanced once a step.
 
     Yields:

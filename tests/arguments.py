@@ -135,7 +135,7 @@ GOOD = lookup(
         (IMAGES, "images", "fitted_start"),
         (1.0, "sigma", "RefineNet.forward"),
         (REFINENET, "network", "rescaled"),
-        ((2,), "shape", "generate"),
+        ((3, 2), "shape", "generate"),
         (1.5, "step_size", "consistent_annealed"),
         (lambda: sbgm.MLP(2, 4, 1), "score", "fit_score"),
         (BATCH, "data", "fit_score"),

@@ -1,6 +1,9 @@
 """The package as a whole: what it exports, costs to import, says of itself and shows; and the rule of the house."""
 
 import doctest
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -28,6 +31,15 @@ def test_import_sbgm_loads_no_plotting_learning_or_widget_library_and_a_script_n
     assert set(in_script.split()) & {f"sbgm.{room}" for room in ROOMS} == set()
 
 
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+def test_help_shows_every_name_of_the_package_on_a_few_screens():
+    lines = pydoc.render_doc(sbgm, renderer=pydoc.plaintext).splitlines()
+    assert len(lines) <= 200
+    assert set(dir(sbgm)) <= set(re.findall(r"\w+", "\n".join(lines)))
+
+
 # --- docstring examples ----------------------------------------------------------------------------------------------
 
 DOCUMENTED = sorted([*SOURCE.glob("[!_]*.py"), *SOURCE.glob("images/[!_]*.py")])
@@ -52,6 +64,32 @@ def test_an_example_prints_what_it_says(name, tmp_path, monkeypatch):
     said: list[str] = []
     outcome = doctest.DocTestRunner().run(DOCSTRINGS[name], out=said.append)
     assert outcome.failed == 0, "".join(said)
+
+
+# What help and an editor show of an argument is the name of its annotation; beside it stands a word that says its type.
+KINDS = {
+    "float": {"Number", "Positive", "NonNegative", "Fraction"},
+    "int": {"Count", "Whole"},
+    "tensor": {"Ladder", "LadderOfTwo", "Batch", "Finite", "Floats", "FiniteFloats"},
+}
+
+
+def test_a_docstring_says_in_words_what_an_annotation_of_ours_admits():
+    missing = []
+    for module in MODULES:
+        for name in set(module.__all__) & vars(module).keys():
+            value = getattr(module, name)
+            is_ours = inspect.isfunction(value) or "__init__" in getattr(value, "__dict__", {})
+            parameters = inspect.signature(value).parameters.values() if is_ours else ()
+            arguments = (inspect.getdoc(value) or "").partition("Args:\n")[2].partition("\n\n")[0]
+            for parameter in parameters:
+                annotation = str(parameter.annotation).removesuffix(" | None")
+                entry = re.search(rf"^    (?:\w+, )*{parameter.name}\b.*(?:\n        .*)*", arguments, re.M)
+                words = re.findall(r"\w+", entry[0].replace("floats", "float") if entry else "")
+                kinds = [kind for kind, names in KINDS.items() if annotation in names]
+                if not {*kinds} <= {*words} and "as for" not in " ".join(words):
+                    missing.append(f"{name}: {parameter.name}")
+    assert missing == []
 
 
 # --- house -----------------------------------------------------------------------------------------------------------

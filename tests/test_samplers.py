@@ -1,5 +1,7 @@
 """Every sampler: shapes, seeds, the order of its states, what ties samplers to each other, and to their bounds."""
 
+import traceback
+
 import pytest
 import torch
 from hypothesis import given
@@ -113,16 +115,61 @@ def test_a_score_of_the_wrong_kind_is_named_at_the_first_step(name, case):
         next(RUNS[name](score, torch.zeros(4, 2), [2.0, 1.0], seeded()))
 
 
+def by_method(x):
+    x -= 1
+
+
+def by_data(x):
+    x.data -= 1
+
+
+def by_numpy(x):
+    x = x.numpy()
+    x -= 1
+
+
+@pytest.mark.parametrize("change", [by_method, by_data, by_numpy])
 @pytest.mark.parametrize("name", RUNS)
-def test_a_score_that_changes_its_argument_is_refused_and_so_is_a_changed_state(name):
+def test_a_score_that_changes_its_argument_is_refused_and_so_is_a_changed_state(name, change):
     """By either the chains would go on from other points, and their law would be another one."""
+
+    def score(x, sigma):
+        change(x)
+        return -x
+
     with pytest.raises(ValueError, match="score must leave its arguments as they are: change a copy"):
-        next(RUNS[name](lambda x, sigma: x.sub_(1).neg(), torch.ones(4, 2), [2.0, 1.0], seeded()))
+        next(RUNS[name](score, torch.ones(4, 2), [2.0, 1.0], seeded()))
     states = RUNS[name](lambda x, sigma: -x, torch.ones(4, 2), [4.0, 2.0, 1.0], seeded())
-    next(states).x.clone().clamp_(0, 1)
-    next(states).x.clamp_(0, 1)
+    change(next(states).x)
     with pytest.raises(ValueError, match=r"state\.x must be left as it is"):
         next(states)
+
+
+def test_a_score_is_looked_at_once_and_again_where_chains_diverge():
+    """Each look makes a copy of the points, which the score's own are then equal to."""
+    asked = []
+
+    def score(x, sigma):
+        asked.append(x)
+        return x[:, :1] if len(asked) > 3 else 10.0**9 * (len(asked) > 2) * x
+
+    states = sbgm.langevin(score, torch.ones(4, 2), step_size=1.0, n_steps=9, generator=seeded())
+    next(states), next(states)
+    with pytest.raises(ValueError, match=r"score must return x's shape, \(4, 2\), got \(4, 1\)"):
+        next(states)
+
+
+def test_a_step_reaches_the_score_in_three_frames_and_looks_at_no_argument():
+    """So that a debugger that steps into `score(x, sigma)` is soon in the mathematics."""
+    depths = []
+
+    def score(x, sigma):
+        innermost_first = [frame.name for frame in traceback.extract_stack()][::-1]
+        depths.append(innermost_first.index("langevin_step"))
+        return -x
+
+    sbgm.final(sbgm.langevin(score, torch.ones(4, 2), step_size=1.0, n_steps=3, generator=seeded()))
+    assert depths[1:] == [2, 2]
 
 
 def test_a_log_density_that_changes_its_argument_is_refused():

@@ -155,7 +155,7 @@ def typed(words: str) -> str:
 
 def test_the_reference_documents_every_public_name(pages):
     ids = reference_ids(pages)
-    values = {name: getattr(sbgm, name) for name in sbgm.__all__ if name not in ("apps", "images")}
+    values = {name: getattr(sbgm, name) for name in dir(sbgm) if name not in ("apps", "images")}
     modules = {value for value in values.values() if inspect.ismodule(value)}
     missing = {f"{value.__module__}.{name}" for name, value in values.items() if value not in modules} - ids
     for module in modules:

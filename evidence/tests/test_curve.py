@@ -254,7 +254,7 @@ def test_samplers_use_their_budget_and_more_evaluations_bring_samples_nearer(den
         for label, sampler in found.items():
             start = uniform_start if label == "annealed" else fitted_start(data(), 1.0)
             states = functools.partial(sampler.states, counted := CountedScore(score))
-            samples = generate(states, 2_000, (2,), seed=0, start=start, batch_size=2_000)
+            samples = generate(states, (2_000, 2), seed=0, start=start, batch_size=2_000)
             waste = 10 if label == "annealed" else 2
             assert budget - waste < counted.evaluations == sampler.evaluations <= budget, label
             assert (*sampler.sigmas[:1], *sampler.sigmas[-1:]) == pytest.approx((1.0, 0.01))

@@ -33,8 +33,7 @@ def test_samples_are_those_of_generate(tiny, tmp_path):
     drawn, network = draw(drawing, tmp_path / "runs"), load_network(drawing.network)
     expected = generate(
         lambda x, g: annealed_langevin(network, x, SIGMAS, step_size=2e-5, n_steps=3, generator=g),
-        4,
-        (1, 4, 4),
+        (4, 1, 4, 4),
         seed=0,
         batch_size=2,
     )

@@ -210,8 +210,7 @@ def main(**given: Any) -> None:
     try:
         samples = generate(
             states,
-            n,
-            shape,
+            (n, *shape),
             seed=options.seed,
             batch_size=options.batch_size,
             start=start,

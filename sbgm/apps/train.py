@@ -47,14 +47,13 @@ from sbgm.guard import (
     count_from,
     number_that,
     require_score,
-    set_sound,
-    unchecked,
 )
-from sbgm.images.data import NAMES, SETS, DataSet, as_floats
+from sbgm.images.data import NAMES, SETS, DataSet, as_floats, dequantised, flipped
 from sbgm.images.devices import compiled, fast_precision, find_device, hardware, idle_cores, on_device
 from sbgm.images.drawing import fitted_start
 from sbgm.images.networks import label_tensor
 from sbgm.images.weights import NETWORKS, OwnNetwork, checkpoints, checksums, step_of, whole_checkpoint
+from sbgm.losses import ncsn_losses
 from sbgm.measure import level_losses
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
@@ -323,15 +322,13 @@ def compile_checked(network: nn.Module, loss: Callable[[], Tensor]) -> None:
 def loss_of(score: Any, data: Images, rows: Tensor, objective: Loss, flips: bool, generator: torch.Generator) -> Tensor:
     """The loss on these images. They are not looked at, since in each step a GPU would wait for it."""
     device = generator.device
-    x = unchecked(sbgm.dequantise)(as_floats(data.pixels[rows].to(device)), generator=generator)
+    x = dequantised(as_floats(data.pixels[rows].to(device)), generator)
     if flips:
-        x = unchecked(sbgm.random_flip)(x, generator=generator)
+        x = flipped(x, generator)
     label = []
     if data.labels is not None:
-        n_classes = len(data.names)
         hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN
-        label = [data.labels[rows.to(device)].masked_fill(hidden, n_classes)]  # which stands for any class
-        set_sound(label[0], ("class", n_classes))
+        label = [data.labels[rows.to(device)].masked_fill(hidden, len(data.names))]  # which stands for any class
     return require_loss(objective(lambda x, sigma: score(x, sigma, *label), x, generator))
 
 
@@ -708,7 +705,7 @@ def train(
     sigmas = settings.sigmas.to(device)
 
     def eq_6(score: Any, x: Tensor, generator: torch.Generator) -> Tensor:
-        return unchecked(sbgm.ncsn_loss)(score, x, sigmas, generator=generator)
+        return ncsn_losses(score, x, sigmas, generator).mean()
 
     objective = loss or eq_6
     require_trainable(network, data, objective, settings.seed)

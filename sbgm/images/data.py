@@ -163,6 +163,11 @@ def dequantise(x: Images, *, generator: Generator) -> Tensor:
         >>> (256 * y).floor()  # every grey value stays in its own bin
         tensor([[[[  0., 255.]]]])
     """
+    return dequantised(x, generator)
+
+
+def dequantised(x: Tensor, generator: torch.Generator) -> Tensor:
+    """What `dequantise` returns, without a look at the images."""
     u = torch.rand(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
     return (x * 255 + u.to(x.device)) / 256
 
@@ -184,6 +189,11 @@ def random_flip(x: Images, *, generator: Generator) -> Tensor:
         >>> f"{flipped[..., 0].mean():.1f}"  # the share that is white on the left
         '0.5'
     """
+    return flipped(x, generator)
+
+
+def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
+    """What `random_flip` returns, without a look at the images."""
     u = torch.rand(len(x), 1, 1, 1, generator=generator, device=generator.device)
     return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
 

@@ -1,7 +1,7 @@
 """The one place that draws: any number of samples, batch by batch, in memory or kept in a folder.
 
     folder = kept_folder("runs/samples/mnist_ncsn", {"weights": file_hash(file), "step_size": 2e-5, "n_steps": 100})
-    samples = generate(sampler, 1000, (1, 28, 28), seed=0, folder=folder)
+    samples = generate(sampler, (1000, 1, 28, 28), seed=0, folder=folder)
 
 Batch b draws from a generator of its own, that of (seed, b). So a run that was stopped goes on with the batches that
 are not in its folder.
@@ -22,7 +22,19 @@ import torch
 from torch import Tensor
 
 from sbgm.files import load_tensors, save_tensors, write_json
-from sbgm.guard import Batch, Count, FilePath, Generator, Positive, Shape, Whole, checked, function_of, widened
+from sbgm.guard import (
+    Batch,
+    Count,
+    FilePath,
+    Generator,
+    Positive,
+    Shape,
+    Whole,
+    checked,
+    count_from,
+    function_of,
+    widened,
+)
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, final
 
@@ -36,9 +48,8 @@ __all__ = [
     "uniform_start",
 ]
 
-Sampler = Annotated[Callable[..., Iterable[State]], function_of("x, generator")]
+Sampler = Annotated[Callable[..., Iterable[State] | Tensor], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
-Keep = Annotated[Callable[[Iterable[State]], Tensor], function_of("states")]
 
 
 # --- where chains start ----------------------------------------------------------------------------------------------
@@ -60,8 +71,8 @@ def gaussian_start(sigma: Positive, mean: float | Tensor = 0.5) -> Start:
     """Starts mean + σ z for the samplers that take x to be data plus noise of level σ_1, which σ_1 must outweigh.
 
     Args:
-        sigma: the largest noise level, σ_1.
-        mean: of the data, a number or (*shape).
+        sigma: the largest noise level, σ_1, a float.
+        mean: of the data, a float or (*shape).
 
     Example:
         >>> start = sbgm.images.drawing.gaussian_start(20.0, mean=0.5)
@@ -85,8 +96,8 @@ def fitted_start(images: Batch, sigma: Positive) -> Start:
     serves where σ_1 doesn't outweigh the data, as NCSN's σ_1 = 1 does not.
 
     Args:
-        images: (n, *shape) data, n ≥ 2; a thousand will do.
-        sigma: the largest noise level, σ_1.
+        images: a tensor (n, *shape) of data, n ≥ 2; a thousand will do.
+        sigma: the largest noise level, σ_1, a float.
 
     Example:
         >>> data = torch.tensor([[0.0, 0.0], [2.0, 2.0]])  # all of it on one line
@@ -194,40 +205,37 @@ def kept_tensors(file: FilePath | None, draw: Callable[[], dict[str, Tensor]]) -
 @checked
 def generate(
     sampler: Sampler,
-    n: Count,
     shape: Shape,
     *,
     seed: Whole,
     batch_size: Count = 64,
     start: Start = uniform_start,
     given: Tensor | None = None,
-    keep: Keep = final,
     device: torch.device | str = "cpu",
     folder: FilePath | None = None,
 ) -> Tensor:
-    """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
+    """Draw samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), (1000, 1, 28, 28), …)`.
 
-    Batch b draws its start and its noise from a generator seeded by (seed, b). The samples depend on the seed, n and
-    the batch size, and not on the order of the batches.
+    Batch b draws its start and its noise from a generator seeded by (seed, b). The samples depend on the seed, their
+    number and the batch size, and not on the order of the batches.
 
     Args:
-        sampler: from starting points (B, *shape) and a generator to the states of a sampler.
-        n: number of samples.
-        shape: that of one sample.
-        seed: fixes every random draw.
-        batch_size: chains run side by side.
-        start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
+        sampler: from the starting points (B, …) of a batch and a generator to the states of a sampler, the last of
+            which is kept; or to a tensor (B, …) of what else is to be kept of the chains.
+        shape: of all samples, such as (n, C, H, W) for n images.
+        seed: an int, which fixes every random draw.
+        batch_size: an int, how many chains run side by side.
+        start: draws the starting points, start(shape, generator), of a batch; uniform noise unless told otherwise.
         given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
             sampler(x, generator, rows) with the rows (B, …) of its batch.
-        keep: from a batch's states to what is kept of its chains, (B, …); the last state unless told otherwise.
         device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
         folder: of these settings, see `kept_folder`. Each batch is a file there, such as
             seed0-batch0002-100to150.safetensors; one that is there is read and not drawn, so that a run that was
             stopped continues from there.
 
     Returns:
-        (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them; or what
-        else is kept, (n, …).
+        The samples, float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them; or
+        what else is kept, (n, …).
 
     Raises:
         ValueError: given holds another number of rows than n, the start or the sampler gives another shape, or the
@@ -237,9 +245,11 @@ def generate(
         >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
         >>> sampler = lambda x, generator: sbgm.ancestral(mixture.score, x, ladder, generator=generator)
         >>> start = sbgm.images.drawing.gaussian_start(20.0, mean=0.0)
-        >>> sbgm.generate(sampler, 100, (2,), seed=0, start=start, batch_size=32).shape
+        >>> sbgm.generate(sampler, (100, 2), seed=0, start=start, batch_size=32).shape
         torch.Size([100, 2])
     """
+    count_from(1)(shape[0] if shape else 0, "shape")
+    n, *of_one = shape
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
     if folder is not None and not (Path(folder) / "settings.json").is_file():
@@ -250,15 +260,19 @@ def generate(
 
     def samples_of(batch: int) -> Tensor:
         indices = range(n)[batch * batch_size : (batch + 1) * batch_size]
-        wanted = (len(indices), *shape)
+        wanted = (len(indices), *of_one)
 
         def draw() -> dict[str, Tensor]:
             generator = derived_generator(seed, batch, device=device)
             x = start(wanted, generator).to(device)
             _require_shape(x, "start", wanted)
             rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-            samples = keep(sampler(x, generator, *rows))
-            _require_shape(samples, "sampler", wanted if keep is final else (len(indices), *samples.shape[1:]))
+            samples = sampler(x, generator, *rows)
+            if isinstance(samples, Tensor):
+                _require_shape(samples, "sampler", (len(indices), *samples.shape[1:]))
+            else:
+                samples = final(samples)
+                _require_shape(samples, "sampler", wanted)
             return {"samples": samples}
 
         name = f"{source}-batch{batch:04d}-{indices.start}to{indices.stop}.safetensors"

@@ -45,7 +45,7 @@ def centre_box(shape: Shape, fraction: Fraction = 0.5) -> torch.Tensor:
 
     Args:
         shape: that of an image, (…, H, W).
-        fraction: the part of the height and of the width that the box takes, in (0, 1).
+        fraction: the part of the height and of the width that the box takes, a float in (0, 1).
 
     Returns:
         (1, H, W) boolean.
@@ -70,7 +70,7 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
 
     Args:
         shape: that of an image, (…, H, W).
-        fraction: the share of unknown pixels, in (0, 1).
+        fraction: the share of unknown pixels, a float in (0, 1).
         generator: chooses the known pixels.
 
     Returns:

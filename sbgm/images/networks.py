@@ -18,12 +18,10 @@ from sbgm.guard import (
     Shape,
     Whole,
     checked,
-    is_sound,
     number_that,
-    set_sound,
     sigma_tensor,
 )
-from sbgm.networks import ScoreNetwork, drawn_from, require_dtype, require_image_shape
+from sbgm.networks import ScoreNetwork, drawn_from, require_classes, require_dtype, require_image_shape
 
 __all__ = ["DigitNetwork", "ResNet"]
 
@@ -65,12 +63,12 @@ class DigitNetwork(ScoreNetwork):
     the score of N(m, (v + σ²) I) plus what is learned. Any σ > 0 will do.
 
     Args:
-        sigmas: the ladder σ_1 > … > σ_L that the network is trained on; it is kept, and limits nothing.
-        mean, variance: m and v, of the data's pixels.
-        n_classes: classes that a label can name, 0 … n_classes − 1; the label n_classes stands for any of them.
+        sigmas: the ladder σ_1 > … > σ_L that the network is trained on, a tensor or a list; it limits nothing.
+        mean, variance: m and v of the data's pixels, a float each.
+        n_classes: an int, the classes that a label can name, 0 … n_classes − 1; n_classes itself is any of them.
         image_shape: (C, H, W) with H and W multiples of 4.
-        width: channels, a multiple of 4.
-        n_blocks: number of blocks, each a `DigitBlock`.
+        width: channels, an int that is a multiple of 4.
+        n_blocks: number of blocks, an int, each a `DigitBlock`.
         generator: source of the initial weights; None takes torch's global one.
 
     Raises:
@@ -154,10 +152,8 @@ def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tenso
             f"label must be a whole number, or a tensor of them of shape ({len(x)},), got {tuple(index.shape)} of "
             f"{index.dtype}"
         )
-    must = "class", n_classes
-    if not is_sound(index, must) and not bool(((index >= 0) & (index <= n_classes)).all()):
-        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {label}")
-    set_sound(index, must)
+    if index.device.type == "cpu":  # a GPU would be waited for at every call: `guided` and a training look once
+        require_classes(index, n_classes)
     return for_batch(index, x)
 
 
@@ -209,8 +205,8 @@ class ResNet(nn.Module):
     These are the blocks of the authors' code (github.com/ermongroup/ncsn, `ResScore`): 1,379,651 parameters at C = 32.
 
     Args:
-        channels: C, a multiple of 8; the authors take 32.
-        image_channels: 3 for colour images.
+        channels: C, an int that is a multiple of 8; the authors take 32.
+        image_channels: an int, 3 for colour images.
         generator: source of the initial weights; None takes torch's global one.
 
     Example:

@@ -54,11 +54,11 @@ def own_images(
     Args:
         source: a folder of pictures, whose subfolders, if it has any, are the classes, in the order of their names; or
             images (N, C, H, W), C = 1 or 3, as bytes or as floats in [0, 1].
-        size: H and W of the images; what is smaller is not enlarged but refused.
+        size: H and W of the images, an int; what is smaller is not enlarged but refused.
         n_channels: 1 for grey, 3 for colour; None makes them grey if all pictures are.
         labels: of a tensor or array, the class of each image, (N,) whole numbers from 0; each class has an image.
         skip_bad: leave out a folder's pictures that can't be used, and warn of them, instead of refusing the folder.
-        seed: of the split and the order.
+        seed: an int, of the split and the order.
 
     Returns:
         The set, which `load_images` and `load_labels` take in place of a name.
@@ -115,7 +115,7 @@ def read_picture(picture: Path | str | Image.Image, size: Count, mode: Literal["
 
     Args:
         picture: a path or a PIL image.
-        size: H and W of the result.
+        size: H and W of the result, an int.
         mode: "L" for grey, "RGB" for colour.
 
     Returns:

@@ -227,13 +227,13 @@ class RefineNet(ScoreNetwork):
     parameters of the norms. The output is not divided by σ, unless asked for. `rescaled` takes the network to other σ.
 
     Args:
-        sigmas: the ladder σ_1 > … > σ_L that the network is trained on.
-        channels: C ≥ 2, 64 for MNIST and 128 for CelebA and CIFAR-10 in the paper. (The norms compare channels.)
-        image_channels: 1 for grey images, 3 for colour.
+        sigmas: the ladder σ_1 > … > σ_L, a tensor or a list, that the network is trained on.
+        channels: C, an int ≥ 2, 64 for MNIST and 128 for CelebA and CIFAR-10 in the paper. (Norms compare channels.)
+        image_channels: an int, 1 for grey images, 3 for colour.
         conditional: False gives the norms one set of parameters for all levels (the baseline of Appendix C.1).
         divide_by_sigma: divide the output by σ, as NCSNv2 does (Song & Ermon 2020, technique 3). Without `conditional`
             the network then takes any σ > 0.
-        n_classes: classes that a label can name, 0 … n_classes − 1; n_classes is any of them. The paper has 0.
+        n_classes: an int, the classes that a label can name, 0 … n_classes − 1; n_classes is any. The paper has 0.
         generator: source of the initial weights; None takes torch's global one.
 
     Example:
@@ -302,7 +302,7 @@ class RefineNet(ScoreNetwork):
         A label, a number or (B,), names the class; None is any. A σ off the ladder is an error.
         """
         require_images(x, self, self.begin.in_channels, multiple=2)
-        std = require_sigma(sigma, x, positive=True)
+        std = require_sigma(sigma, x, positive=True, waits=False)
         level = x.new_zeros(len(x), dtype=torch.long) if self.takes_any_sigma else self.level(x, sigma)
         index = label_tensor(label, x, self.n_classes)
         if self.n_classes:
@@ -329,7 +329,8 @@ class RefineNet(ScoreNetwork):
         if levels.device.type == "cpu":  # such as a float, which is looked up where no one waits
             ladder = levels.new_tensor(self.ladder)
         distance, index = (levels[:, None] / ladder - 1).abs().min(dim=1)
-        if bool((distance > 1e-3).any()):  # more than rounding: another level's norms would be taken in silence
+        # NaN, or more than rounding: another level's norms would be taken in silence
+        if not bool((distance <= 1e-3).all()):
             off = float(levels[distance.argmax()])
             raise ValueError(f"sigma must be a level of the network's ladder {self.ladder}, got {off:g}")
         return for_batch(index, x)

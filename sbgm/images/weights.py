@@ -216,9 +216,9 @@ class OwnNetwork(ScoreNetwork):
     file of its weights holds the name of its class, for messages; `load_network(path, network=…)` is given the module.
 
     Args:
-        sigmas: the ladder σ_1 > … > σ_L that it is trained on.
+        sigmas: the ladder σ_1 > … > σ_L, a tensor or a list, that it is trained on.
         module: the module that is wrapped.
-        n_classes: 0 where the module takes no label.
+        n_classes: an int, 0 where the module takes no label.
 
     Example:
         >>> class Pull(torch.nn.Module):

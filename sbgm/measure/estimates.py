@@ -17,7 +17,6 @@ from sbgm.guard import (
     checked,
     require_batch,
     require_floats,
-    unchecked,
     widened,
 )
 
@@ -63,6 +62,11 @@ def estimate(values: Finite) -> Estimate:
     Raises:
         ValueError: values hold fewer than two numbers, or have another shape: those of a matrix may hang together.
     """
+    return estimated(values)
+
+
+def estimated(values: Tensor) -> Estimate:
+    """What `estimate` returns, of values that may be NaN or infinite too."""
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values must be two or more independent numbers, (n,), got shape {tuple(values.shape)}")
     values = values.cpu().double()
@@ -104,7 +108,7 @@ def moments(x: Finite) -> Moments:
     m2, m3, m4 = (centred.pow(k).mean() for k in (2, 3, 4))
     # the influence function of m4/m2², with the mean estimated
     influence = (centred.pow(4) - 4 * m3 * centred - m4) / m2**2 - 2 * m4 / m2**3 * (centred.square() - m2)
-    kurtosis = Estimate(float(m4 / m2**2), unchecked(estimate)(influence).se)  # NaN where all points are one
+    kurtosis = Estimate(float(m4 / m2**2), estimated(influence).se)  # NaN where all points are one
     return Moments(estimate(x), estimate(centred.square()), kurtosis)
 
 

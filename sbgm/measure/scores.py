@@ -18,10 +18,9 @@ from sbgm.guard import (
     checked,
     require_batch,
     score_at,
-    unchecked,
     widened,
 )
-from sbgm.measure.estimates import Estimate, estimate, require_alike
+from sbgm.measure.estimates import Estimate, estimated, require_alike
 from sbgm.noise import randn_like
 
 # --- points and modes ------------------------------------------------------------------------------------------------
@@ -126,5 +125,5 @@ def level_losses(
     levels = []
     for sigma in as_list(sigmas):
         draws = [torch.cat([losses(x, sigma) for x in images.split(BATCH_SIZE)]) for _ in range(n_noise)]
-        levels.append(unchecked(estimate)(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
+        levels.append(estimated(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
     return levels

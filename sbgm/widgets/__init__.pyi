@@ -1,11 +1,11 @@
 from .base import FigureExplorer as FigureExplorer
 from .base import LiveTraining as LiveTraining
-from .images import Trajectory as Trajectory
-from .images import image_annealing_explorer as image_annealing_explorer
-from .images import image_noise_explorer as image_noise_explorer
-from .images import inpainting_explorer as inpainting_explorer
 from .mixtures import annealing_explorer as annealing_explorer
 from .mixtures import langevin_explorer as langevin_explorer
 from .mixtures import level_steps_explorer as level_steps_explorer
 from .mixtures import score_field_explorer as score_field_explorer
 from .mixtures import training_explorer as training_explorer
+from .pictures import Trajectory as Trajectory
+from .pictures import image_annealing_explorer as image_annealing_explorer
+from .pictures import image_noise_explorer as image_noise_explorer
+from .pictures import inpainting_explorer as inpainting_explorer

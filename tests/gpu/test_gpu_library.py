@@ -113,7 +113,7 @@ SCORES = {
     ],
 )
 def test_a_sampler_draws_as_on_the_cpu_and_waits_once_a_step(run, network, score, gpu):
-    """A simulated GPU draws the CPU's noise; the labels are looked at in the first step."""
+    """A simulated GPU draws the CPU's noise; the labels are looked at before the first step."""
     x = torch.rand(2, *SHAPE, generator=seeded())
     sigmas = [1.0, 0.7, 0.4, 0.25] if score == "rescaled" else LADDER
     on_cpu = list(RUNS[run](SCORES[score](network, LABELS), x, sigmas, seeded()))
@@ -131,23 +131,23 @@ def test_a_sampler_draws_as_on_the_cpu_and_waits_once_a_step(run, network, score
 def test_what_is_wrong_on_a_gpu_is_still_said(gpu):
     network = moved(REFINENET)
     x = torch.rand(2, *SHAPE, device="cuda")
-    label = moved(LABELS)
-    for _ in range(2):
-        network(x, 1.0, label)
-    label[1] = 3
     with pytest.raises(ValueError, match="label must be a class from 0 to 1, or 2 for any"):
-        network(x, 1.0, label)
+        sbgm.guided(network, moved(torch.tensor([0, 3])), 2.0)
     for sigma in (0.7, torch.tensor([1.0, 0.7]), torch.tensor([1.0, 0.7], device="cuda")):
         with pytest.raises(ValueError, match=r"sigma must be a level of the network's ladder .* got 0\.7"):
             network(x, sigma)
     network.sigmas *= 0.7
     assert network(x, 0.7).isfinite().all()
-    for nan in (math.nan, torch.full((2,), math.nan, device="cuda")):
-        with pytest.raises(ValueError, match="sigma must be finite and positive"):
-            network(x, nan)
+    with pytest.raises(ValueError, match="sigma must be finite and positive"):
+        network(x, math.nan)
+    with pytest.raises(ValueError, match=r"sigma must be a level of the network's ladder .* got nan"):
+        network(x, torch.full((2,), math.nan, device="cuda"))
     options = {"step_size": 400.0, "n_steps": 9, "generator": torch.Generator("cuda").manual_seed(0)}
-    with pytest.raises(sbgm.SamplerDivergedError, match="diverged at step 4:"):
+    with pytest.raises(sbgm.SamplerDivergedError, match="diverged at one of the 10 states up to step 9:"):
         sbgm.final(sbgm.langevin(lambda x, sigma: -x, x, **options))
+    states = sbgm.langevin(lambda x, sigma: -x, x, **options | {"n_steps": 30})
+    with pytest.raises(sbgm.SamplerDivergedError, match="diverged at one of the 10 states up to step 11:"):
+        sbgm.final(states)
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -157,9 +157,9 @@ def test_generate_draws_on_the_gpu_and_returns_to_the_cpu(gpu):
     sampler = lambda x, generator: sbgm.ancestral(score, x, LADDER, generator=generator)  # noqa: E731 - rebound below
     options = {"seed": 0, "batch_size": 2, "start": sbgm.images.drawing.fitted_start(torch.rand(3, *SHAPE), 1.0)}
     score = sbgm.guided(DIGIT_NETWORK, 1, 2.0)
-    on_cpu = sbgm.generate(sampler, 4, SHAPE, **options)
+    on_cpu = sbgm.generate(sampler, (4, *SHAPE), **options)
     score = sbgm.guided(moved(DIGIT_NETWORK), 1, 2.0)
-    assert_same(sbgm.generate(sampler, 4, SHAPE, device="cuda", **options), on_cpu)
+    assert_same(sbgm.generate(sampler, (4, *SHAPE), device="cuda", **options), on_cpu)
 
 
 @pytest.mark.parametrize(

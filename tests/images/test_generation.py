@@ -44,7 +44,7 @@ def sample(x, generator):
 
 
 def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
-    samples = generate(sample, 10, (1, 4, 4), seed=3, batch_size=4)
+    samples = generate(sample, (10, 1, 4, 4), seed=3, batch_size=4)
     assert samples.shape == (10, 1, 4, 4)
     for b, size in ((0, 4), (1, 4), (2, 2)):
         generator = derived_generator(3, b)
@@ -65,12 +65,12 @@ def test_batches_are_kept_and_a_stopped_run_goes_on_with_them(tmp_path):
     folder = kept_folder(tmp_path / "key", {"sampler": "a"})
     options = {"seed": 3, "batch_size": 4, "start": start, "folder": folder}
     with pytest.raises(KeyboardInterrupt):
-        generate(sample, 6, (1, 4, 4), **options)
-    assert torch.equal(generate(sample, 6, (1, 4, 4), **options), generate(sample, 6, (1, 4, 4), seed=3, batch_size=4))
+        generate(sample, (6, 1, 4, 4), **options)
+    assert torch.equal(generate(sample, (6, 1, 4, 4), **options), generate(sample, (6, 1, 4, 4), seed=3, batch_size=4))
     assert drawn == [4, 2, 2]
     files = sorted(path.name for path in folder.iterdir())
     assert files == ["seed3-batch0000-0to4.safetensors", "seed3-batch0001-4to6.safetensors", "settings.json"]
-    generate(sample, 12, (1, 4, 4), **options)  # from which a batch that is not whole is left out
+    generate(sample, (12, 1, 4, 4), **options)  # from which a batch that is not whole is left out
     assert drawn[3:] == [4, 4]
 
 
@@ -93,7 +93,7 @@ def test_batches_of_other_settings_seeds_sizes_and_devices_are_not_taken_for_the
     for change in ({}, {"seed": 1}, {"batch_size": 10}, {"device": "meta"}, {"folder": folders[1]}):
         calls.clear()
         for _ in range(2):
-            generate(counted, 12, (1, 4, 4), **same | change)
+            generate(counted, (12, 1, 4, 4), **same | change)
         assert len(calls) == math.ceil(12 / (same | change)["batch_size"]), change
 
 
@@ -103,16 +103,14 @@ def test_a_folder_whose_settings_were_changed_or_are_not_told_is_refused(tmp_pat
     with pytest.raises(ValueError, match=r"settings must be those in .*settings\.json, which tells of other batches"):
         kept_folder(tmp_path / "key", {"step_size": 0.1})
     with pytest.raises(ValueError, match="folder must be one that kept_folder has made"):
-        generate(sample, 2, (1, 4, 4), seed=0, folder=tmp_path)
+        generate(sample, (2, 1, 4, 4), seed=0, folder=tmp_path)
 
 
 def test_what_is_kept_of_chains_may_be_more_than_their_ends(tmp_path):
-    def every_state(states):
-        return torch.stack([state.x for state in states], dim=1)
+    def every_state(x, generator):
+        return torch.stack([state.x for state in sample(x, generator)], dim=1)
 
-    samples, kept = (
-        generate(sample, 5, (1, 4, 4), seed=3, batch_size=2, **more) for more in ({}, {"keep": every_state})
-    )
+    samples, kept = (generate(sampler, (5, 1, 4, 4), seed=3, batch_size=2) for sampler in (sample, every_state))
     assert kept.shape == (5, 9, 1, 4, 4)
     assert torch.equal(kept[:, -1], samples)
 
@@ -153,7 +151,7 @@ def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys
     sigmas = network.ladder
     steps = {"step_size": 0.2 * sigmas[-1] ** 2, "n_steps": 3}
     sampler = functools.partial(annealed_langevin, network, sigmas=sigmas, **steps)
-    samples = generate(lambda x, g: sampler(x, generator=g), 5, (1, 8, 8), seed=7, batch_size=2)
+    samples = generate(lambda x, g: sampler(x, generator=g), (5, 1, 8, 8), seed=7, batch_size=2)
     assert torch.equal(loaded["samples"], samples)
     wanted = {"sampler": "annealed", "evaluations": 9, "seed": 7, "n_steps": 3, "step_size": pytest.approx(2e-5)}
     assert facts | wanted == facts
@@ -242,6 +240,6 @@ def test_as_many_samples_come_out_as_were_asked_for_or_none(shape):
         return langevin(lambda x, sigma: -x, x, step_size=0.1, n_steps=1, generator=generator)
 
     with pytest.raises(ValueError, match=r"start must give chains of shape \(5, 2\), got"):
-        generate(sampler, 5, (2,), seed=0, start=lambda *_: torch.zeros(shape))
+        generate(sampler, (5, 2), seed=0, start=lambda *_: torch.zeros(shape))
     with pytest.raises(ValueError, match=r"sampler must give chains of shape \(5, 2\), got"):
-        generate(lambda x, generator: [State(torch.zeros(shape), 1, 0.0)], 5, (2,), seed=0)
+        generate(lambda x, generator: [State(torch.zeros(shape), 1, 0.0)], (5, 2), seed=0)

@@ -80,10 +80,8 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
     known = {"mask": right_half(network.image_shape).to(machine.device), "denoise_last": True}
     images = shown(denoised[torch.arange(BATCH) // N_FILLS])
 
-    def chains(x: Tensor, generator: torch.Generator) -> Iterator[State]:
-        return annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
-
-    def frames(states: Iterable[State]) -> Tensor:
+    def frames(x: Tensor, generator: torch.Generator) -> Tensor:
+        states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
         return torch.stack([state.x for state in states if state.step in watched], dim=1)
 
     def inpainted(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
@@ -91,7 +89,7 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
 
     first = dataclasses.replace(drawing, n_samples=BATCH)
     start = uniform_start((BATCH, *network.image_shape), derived_generator(drawing.seed, 0, device=machine.device))
-    film = first.run(chains, network, folder, of="film", keep=frames)
+    film = first.run(frames, network, folder, of="film")
     fills = first.run(inpainted, network, folder, of="fills", given=images)
     return Faces(samples, denoised, torch.cat([start.cpu()[:, None], film], dim=1)[:N_FILM].transpose(0, 1), fills)
 
