@@ -107,7 +107,7 @@ const Page = (() => {
   // --- a drawing of one's own ----------------------------------------------------------------------------------------
 
   const pad = byId('pad'), fills = [...document.querySelectorAll('.fills canvas')];
-  let ink = new Float32Array(SIDE * SIDE), hidden = HALVES.right, filling = 0;
+  let ink = new Float32Array(SIDE * SIDE), hidden = HALVES.lower, filling = 0;
 
   const inked = words => {
     show(pad, ink, words, ALL);

@@ -112,7 +112,7 @@ def test_a_sample_is_completed_by_the_keyboard(opened):
     opened.get_by_role("button", name="Sample digit").press("Enter")
     said(opened, "The pad has a sample digit.")
     before = picture(opened, ".fills canvas:last-child")[0]
-    opened.get_by_label("hidden half").select_option("lower")
+    opened.get_by_label("hidden half").select_option("left")
     opened.get_by_label("as a").select_option("5")
     opened.get_by_role("button", name="Complete it five times").press("Enter")
     said(opened, "Five completions are drawn.")
