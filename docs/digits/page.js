@@ -207,15 +207,14 @@ const Page = (() => {
   // --- begin ---------------------------------------------------------------------------------------------------------
 
   let facts;
-  const begin = async () => {
-    const bytes = Uint8Array.from(atob(byId('weights').textContent), letter => letter.charCodeAt(0));
-    facts = await ask({bytes});
+  const bytes = Uint8Array.from(atob(byId('weights').textContent), letter => letter.charCodeAt(0));
+  ask({bytes}).then(async answer => {
+    facts = answer;
     for (const button of buttons) show(button.querySelector('canvas'), normalsOf(anySeed())(), '');
     document.body.classList.remove('waiting');
     byId('sample').click();
     await draw(3, anySeed());
     complete();
-  };
-  begin();
+  });
   return {ask};
 })();
