@@ -68,6 +68,9 @@ const Page = (() => {
   const again = () => draw(drawing.digit, drawing.seed);
   const [w, nLevels, kicks] = ['w', 'levels', 'kicks'].map(id => slider(id, String, 'change', again));
 
+  const chainOf = (label, seed, options) =>
+    chain({...facts, score: scoreOf(label, w()), normals: normalsOf(seed), ...options});
+
   const look = at => {
     const {x, sigma, guess} = drawing.states[at], noise = `σ = ${+sigma.toPrecision(2)}`;
     byId('level').value = at;
@@ -82,11 +85,10 @@ const Page = (() => {
     Object.assign(drawing, {digit, seed, states});
     buttons.forEach(button => button.setAttribute('aria-pressed', +button.value === digit));
     byId('level').max = n;
-    const {sigmas, mean} = facts, ladder = Noise.geometricSigmas(sigmas[0], sigmas[sigmas.length - 1], n);
-    const options = {sigmas: ladder, mean, kicks: kicks(), normals: normalsOf(seed)};
+    const sigmas = Noise.geometricSigmas(facts.sigmas[0], facts.sigmas.at(-1), n);
     const face = buttons[digit].querySelector('canvas');
     const begun = performance.now(), pace = calm.matches ? 0 : FILM_MILLISECONDS / n;
-    for await (const state of chain({score: scoreOf(digit, w()), ...options})) {
+    for await (const state of chainOf(digit, seed, {sigmas, kicks: kicks()})) {
       if (turn !== drawing.turn) return false;
       states.push(state);
       if (calm.matches && state.sigma) continue;
@@ -99,7 +101,9 @@ const Page = (() => {
   };
 
   for (const button of buttons) button.addEventListener('click', () => draw(+button.value, anySeed()));
-  byId('level').addEventListener('input', ({target: {value}}) => look(Math.min(+value, drawing.states.length - 1)));
+  byId('level').addEventListener('input', ({target: {value}}) => {
+    if (drawing.states.length) look(Math.min(value, drawing.states.length - 1));
+  });
   byId('all').addEventListener('click', async () => {
     for (let digit = 0; digit < 10; digit++) if (!await draw(digit, anySeed())) return;
   });
@@ -107,7 +111,7 @@ const Page = (() => {
   // --- a drawing of one's own ----------------------------------------------------------------------------------------
 
   const pad = byId('pad'), fills = [...document.querySelectorAll('.fills canvas')];
-  let ink = new Float32Array(SIDE * SIDE), hidden = HALVES.right, filling = 0;
+  let ink = new Float32Array(SIDE * SIDE), filling = 0;
 
   const inked = words => {
     show(pad, ink, words, ALL);
@@ -124,7 +128,7 @@ const Page = (() => {
     });
   };
 
-  let last = null;  // where the stroke is, if one is being drawn
+  let last = null, isSample = false;  // where the stroke is, if one is being drawn
   const touch = event => {
     const box = pad.getBoundingClientRect(), scale = SIDE / box.width;
     const place = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
@@ -134,11 +138,11 @@ const Page = (() => {
   };
   pad.addEventListener('pointerdown', event => {
     pad.setPointerCapture(event.pointerId);
+    if (isSample) ink.fill(0);
+    isSample = false;
     touch(event);
   });
-  pad.addEventListener('pointermove', event => {
-    if (last) touch(event);
-  });
+  pad.addEventListener('pointermove', event => { if (last) touch(event); });
   for (const end of ['pointerup', 'pointercancel']) pad.addEventListener(end, () => { last = null; });
 
   let nSampled = 0;
@@ -148,6 +152,7 @@ const Page = (() => {
       const places = stroke.split(' ').map(place => place.split(',').map(Number));
       places.forEach((place, i) => line(places[Math.max(0, i - 1)], place));
     }
+    isSample = true;
     inked('A sample digit');
     say('The pad has a sample digit.');
   });
@@ -156,18 +161,14 @@ const Page = (() => {
     inked('An empty pad');
     say('The pad is empty.');
   });
-  byId('hidden').addEventListener('change', ({target: {value}}) => {
-    hidden = HALVES[value];
-    byId('hatched').dataset.hidden = value;
-  });
+  byId('hidden').addEventListener('change', ({target: {value}}) => { byId('hatched').dataset.hidden = value; });
 
   const complete = async () => {
-    const turn = ++filling, label = +byId('wanted').value;
+    const turn = ++filling, label = +byId('wanted').value, hidden = HALVES[byId('hidden').value];
     const known = Array.from(ink, (value, i) => hidden(i % SIDE, Math.floor(i / SIDE)) ? undefined : value);
     const isKnown = place => known[place] !== undefined;
     await Promise.all(fills.map(async (canvas, i) => {
-      const options = {sigmas: facts.sigmas, mean: facts.mean, known, normals: normalsOf(anySeed())};
-      for await (const {x, sigma} of chain({score: scoreOf(label, w()), ...options})) {
+      for await (const {x, sigma} of chainOf(label, anySeed(), {known})) {
         if (turn !== filling) return;
         if (calm.matches && sigma) continue;
         show(canvas, x, `Completion ${i + 1}, noise σ = ${+sigma.toPrecision(2)}`, isKnown);
@@ -207,15 +208,14 @@ const Page = (() => {
   // --- begin ---------------------------------------------------------------------------------------------------------
 
   let facts;
-  const begin = async () => {
-    const bytes = Uint8Array.from(atob(byId('weights').textContent), letter => letter.charCodeAt(0));
-    facts = await ask({bytes});
+  const bytes = Uint8Array.from(atob(byId('weights').textContent), letter => letter.charCodeAt(0));
+  ask({bytes}).then(async answer => {
+    facts = answer;
     for (const button of buttons) show(button.querySelector('canvas'), normalsOf(anySeed())(), '');
     document.body.classList.remove('waiting');
     byId('sample').click();
     await draw(3, anySeed());
-    complete();
-  };
-  begin();
+    if (!filling) complete();
+  });
   return {ask};
 })();

@@ -112,7 +112,7 @@ def test_a_sample_is_completed_by_the_keyboard(opened):
     opened.get_by_role("button", name="Sample digit").press("Enter")
     said(opened, "The pad has a sample digit.")
     before = picture(opened, ".fills canvas:last-child")[0]
-    opened.get_by_label("hidden half").select_option("lower")
+    opened.get_by_label("hidden half").select_option("left")
     opened.get_by_label("as a").select_option("5")
     opened.get_by_role("button", name="Complete it five times").press("Enter")
     said(opened, "Five completions are drawn.")
@@ -123,9 +123,14 @@ def test_a_sample_is_completed_by_the_keyboard(opened):
 def test_a_finger_draws_and_the_guess_follows_the_drawing_and_the_noise(opened):
     opened.get_by_role("button", name="Clear").tap()
     said(opened, "The pad is empty.")
-    empty = picture(opened, "#pad")[0]
     opened.locator("#pad").tap()
-    assert picture(opened, "#pad") != [empty, "An empty pad"]
+    dot, words = picture(opened, "#pad")
+    assert words == "Your drawing"
+    opened.get_by_role("button", name="Sample digit").tap()
+    sample, words = picture(opened, "#pad")
+    assert (sample != dot, words) == (True, "A sample digit")
+    opened.locator("#pad").tap()
+    assert picture(opened, "#pad") == [dot, "Your drawing"]  # the sample has given way
     assert opened.evaluate("[scrollX, document.documentElement.scrollWidth]") == [0, 360]
     opened.get_by_role("slider", name="noise σ").press("End")
     opened.wait_for_function("document.getElementById('denoised').getAttribute('aria-label').endsWith('σ = 5')")
