@@ -211,7 +211,7 @@ BAD: dict[str, list[object]] = lookup(
         ([1], "n_levels", "geometric_sigmas power_sigmas"),
         ([1], "channels", "RefineNet"),
         ([[0.0], torch.ones(2), torch.ones(2, 2, 1)], "means", "mode_weights"),
-        (NO_ROWS, "logits", "class_shares confident_share"),
+        (NO_ROWS, "logits", "confident_share"),
         ([*NO_ROWS, FEATURES[:3], torch.ones(9, 2), *holes(9, 3)], "samples reference", "frechet_distance"),
         ([*NO_ROWS, torch.ones(2, 2_048)], "samples reference", "kid"),
         ([torch.ones(3, 2_048)], "samples reference", "fid"),

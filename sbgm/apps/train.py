@@ -1,4 +1,4 @@
-"""Train a noise conditional score network on images; Ctrl-C, SIGTERM and --minutes save, --resume goes on.
+"""Train a noise conditional score network on images; Ctrl-C, SIGTERM and --minutes save, --resume continues.
 
 The folder of a run holds settings.json; log.csv, a row every few steps; sheets/, eight images drawn from the same noise
 at each measurement, as a picture and as a tensor; and the last two checkpoints, such as step-0005000/, each with all

@@ -24,7 +24,6 @@ from .estimates import ChiSquared as ChiSquared
 from .estimates import Estimate as Estimate
 from .estimates import Moments as Moments
 from .estimates import Share as Share
-from .estimates import class_shares as class_shares
 from .estimates import class_test as class_test
 from .estimates import confident_share as confident_share
 from .estimates import estimate as estimate

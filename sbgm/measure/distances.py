@@ -367,19 +367,18 @@ def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
 
 @checked
 def psnr(noisy: Finite, clean: Finite) -> float:
-    """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none)."""
-    _require_images(noisy, clean)
-    difference = widened(noisy) - widened(clean)
-    error = float(difference.square().mean())
-    return -10 * math.log10(error) if error > 0 else math.inf
+    """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none).
 
-
-def _require_images(noisy: Tensor, clean: Tensor) -> None:
-    """Raise unless the clean image is in [0, 1], and the noisy one, whose values may lie outside, is of its shape."""
+    Args:
+        noisy: of the shape of `clean`; values may lie outside of [0, 1].
+        clean: images in [0, 1].
+    """
     require_alike(noisy, clean, "noisy", "clean")
     low, high = clean.aminmax()
     if low < 0 or high > 1:
         raise ValueError(f"clean must be in [0, 1], got values from {low:.3g} to {high:.3g}")
+    error = float((widened(noisy) - widened(clean)).square().mean())
+    return -10 * math.log10(error) if error > 0 else math.inf
 
 
 class GaussianBaseline:

@@ -149,13 +149,6 @@ def share(count: Whole, n: Count, *, confidence: Fraction = 0.95) -> Share:
     return Share(count / n, float(interval.low), float(interval.high), n)
 
 
-@checked
-def class_shares(logits: Logits) -> list[Share]:
-    """The share of samples that a classifier puts in each class: logits (N, K) -> K shares, with sum 1."""
-    counts = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
-    return [share(count, len(logits)) for count in counts.tolist()]
-
-
 class ChiSquared(NamedTuple):
     """Pearson's statistic, its degrees of freedom, and the probability p of one at least as large by chance."""
 

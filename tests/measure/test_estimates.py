@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm import measure
-from sbgm.measure import class_shares, class_test, confident_share, share
+from sbgm.measure import class_test, confident_share, share
 from seeds import seeded
 
 # --- estimates and moments -------------------------------------------------------------------------------------------
@@ -132,11 +132,8 @@ def test_images_in_0_to_255_are_refused():
 # --- shares ----------------------------------------------------------------------------------------------------------
 
 
-def test_shares_by_hand():
+def test_a_confident_share_by_hand():
     logits = torch.tensor([[0.0, 5.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
-    shares = class_shares(logits)
-    assert [s.value for s in shares] == [0.25, 0.75, 0]
-    assert (shares[2].low, shares[2].n) == (0, 4)
     assert confident_share(logits).value == 0.75  # e⁵/(e⁵ + 2) = .987, e/(e + 2) = .58
 
 
