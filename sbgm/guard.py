@@ -244,7 +244,6 @@ def widened(x: Tensor) -> Tensor:
 
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
 Finite = Annotated[Tensor, require_finite]  # of any shape
-Floats = Annotated[Tensor, require_floats]  # of any shape and with any values
 FiniteFloats = Annotated[Tensor, require_finite_floats]  # of any shape
 
 

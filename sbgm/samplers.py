@@ -200,18 +200,21 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
             arguments["score"] = _looked_at_first(score)
             sigma = ladder[0] if ladder else arguments.get("sigma", 0.0)
 
-            def diverged(state: State, n_states: int) -> SamplerDivergedError:
+            # a GPU is waited for at each look
+            every = 1 if x.device.type == "cpu" else 10
+
+            def diverged(state: State, n_before: int) -> SamplerDivergedError:
                 cause = ""
-                if not bool(score_at(score, x, sigma).isfinite().all()):
+                s = score_at(score, x, sigma)
+                if n_before == 0 and not bool(s.isfinite().all()):
                     cause = (
                         f"score(x, sigma) is not finite at the starting points with sigma = {sigma}: pass a sigma at "
                         "which it is; no smaller step helps"
                     )
                 step_size = arguments.get("step_size", math.nan)
+                n_states = min(n_before + 1, every)
                 return SamplerDivergedError(sampler.__name__, ladder, step_size, bound, state, cause, n_states)
 
-            # a GPU is waited for at each look
-            every = 1 if x.device.type == "cpu" else 10
             return _until_divergence(sampler(**arguments), limit, every, diverged)
 
         return run  # pyright: ignore[reportReturnType]
@@ -243,14 +246,14 @@ def _until_divergence(
     i = 0
     for i, state in enumerate(states):
         if i % every == 0 and is_lost(state.x):
-            raise error(state, min(i + 1, every))
+            raise error(state, i)
         if i == 0:
             x = state.x.clone()
         yield state
         if i == 0 and not torch.equal(state.x, x):
             raise ValueError("state.x must be left as it is, since the chains go on from it: change state.x.clone()")
     if i % every and is_lost(state.x):
-        raise error(state, every)
+        raise error(state, i)
 
 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------

@@ -263,6 +263,7 @@ BAD: dict[str, list[object]] = lookup(
         ([CONDITIONAL], "network", "rescaled"),
         ([torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
         ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate"),
+        ([None, 3, (), (0, 2)], "shape", "generate"),
         ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds"),
         ([torch.ones(9, 2)], "logits", "class_test"),
         (NO_LABELS, "labels", "class_test"),

@@ -70,7 +70,7 @@ def test_an_example_prints_what_it_says(name, tmp_path, monkeypatch):
 KINDS = {
     "float": {"Number", "Positive", "NonNegative", "Fraction"},
     "int": {"Count", "Whole"},
-    "tensor": {"Ladder", "LadderOfTwo", "Batch", "Finite", "Floats", "FiniteFloats"},
+    "tensor": {"Ladder", "LadderOfTwo", "Batch", "Finite", "FiniteFloats"},
 }
 
 

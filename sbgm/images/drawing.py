@@ -22,19 +22,7 @@ import torch
 from torch import Tensor
 
 from sbgm.files import load_tensors, save_tensors, write_json
-from sbgm.guard import (
-    Batch,
-    Count,
-    FilePath,
-    Generator,
-    Positive,
-    Shape,
-    Whole,
-    checked,
-    count_from,
-    function_of,
-    widened,
-)
+from sbgm.guard import Batch, Count, FilePath, Generator, Positive, Shape, Whole, checked, function_of, widened
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, final
 
@@ -248,7 +236,8 @@ def generate(
         >>> sbgm.generate(sampler, (100, 2), seed=0, start=start, batch_size=32).shape
         torch.Size([100, 2])
     """
-    count_from(1)(shape[0] if shape else 0, "shape")
+    if not shape or shape[0] < 1:
+        raise ValueError(f"shape must begin with the number of samples, one or more, got {shape}")
     n, *of_one = shape
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
