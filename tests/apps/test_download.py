@@ -1,4 +1,4 @@
-"""Data sets that are fetched or prepared: a few images of noise for MNIST, CIFAR-10 and CelebA, and a server of our own.
+"""Data sets that are fetched or prepared: a little noise for MNIST, CIFAR-10 and CelebA, and a server of our own.
 
 Their checksums replace the real ones.
 """

@@ -24,7 +24,7 @@ Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]
 
 
 def named(name: str, sigmas: list[float], *, denoise_last: bool = False) -> Callable[..., Iterator[State]]:
-    """run(score, x, generator) of a ladder with a stable step size, and two Langevin steps per level if there are any."""
+    """run(score, x, generator) of a ladder with a stable step size, and two Langevin steps per level, if any."""
     low, high = consistent_step_bounds(sigmas)
     sampler, its_settings = SAMPLERS[name]
     steps = {"step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
