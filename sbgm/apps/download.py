@@ -11,13 +11,15 @@ from typing import Annotated, Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
-from tqdm import tqdm
 
 from sbgm import files
-from sbgm.files import data_folder, shipped_folder
+from sbgm.files import data_folder, from_extra, shipped_folder
 from sbgm.guard import checked
 from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache, torchvisions
+
+with from_extra("images"):
+    from torchvision.transforms.functional import pil_to_tensor
+    from tqdm import tqdm
 
 
 @checked

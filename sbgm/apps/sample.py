@@ -12,11 +12,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 import sbgm
 from sbgm.apps.options import Device
-from sbgm.files import file_hash, save_tensors
+from sbgm.files import file_hash, from_extra, save_tensors
 from sbgm.guard import ArgumentError, Count, NonNegative, Positive, Score, Whole, checked, count_from
 from sbgm.images.devices import fast_precision, find_device, idle_cores, on_device
 from sbgm.images.drawing import cost_of, gaussian_start, generate, kept_folder, uniform_start
@@ -25,6 +24,9 @@ from sbgm.images.weights import weights_file
 from sbgm.networks import guided
 from sbgm.plots import save_sheet
 from sbgm.samplers import State
+
+with from_extra("images"):
+    from tqdm import tqdm
 
 LevelCount = Annotated[int, count_from(2)]
 NO_MATTER = ("out", "overwrite", "threads")  # options that change no number of what is drawn
@@ -60,9 +62,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("n_steps", "step_size"):
-            if self.sampler != "annealed" and getattr(self, name) is not None:
-                must = f"be left out with {self.sampler}, which has no such setting"
-                raise ArgumentError(name, must, getattr(self, name))
+            if self.sampler == "ancestral" and getattr(self, name) is not None:
+                raise ArgumentError(name, "be left out with ancestral, which has no such setting", getattr(self, name))
         if self.guidance is not None and self.label is None:
             raise ArgumentError("guidance", "come with --label", f"{self.guidance} alone")
 
@@ -151,5 +152,4 @@ def main(**given: Any) -> None:
     n_columns = len(names) if len(names) > 1 else 8
     save_sheet(options.out / "sheet.png", samples[: 8 * n_columns], n_columns, names)
     shutil.rmtree(batches)
-    images = "1 image" if options.n == 1 else f"{options.n} images"
-    print(f"{images}, {n_evaluations} evaluations of the score each, in {seconds:.1f} s: {file}")
+    print(f"{n_evaluations} evaluations of the score for each image, in {seconds:.1f} s: {file}")

@@ -29,14 +29,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from tqdm import tqdm
 
 import sbgm
 from sbgm.apps.options import Device
-from sbgm.files import content_hash, save_tensors, write_bytes, write_json
+from sbgm.files import content_hash, from_extra, save_tensors, write_bytes, write_json
 from sbgm.guard import (
     ArgumentError,
     Count,
@@ -59,6 +57,10 @@ from sbgm.measure import level_losses
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
 from sbgm.training import require_finite_step, require_loss
+
+with from_extra("images"):
+    from filelock import FileLock, Timeout
+    from tqdm import tqdm
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -561,8 +563,7 @@ def what_is_trained(network: sbgm.ScoreNetwork, data: Images, loss: Loss | None)
     words = f"The network trains on {len(data.pixels):,} images of {channels}×{height}×{width}; "
     words += f"{data.n_test:,} more are held out.\n"
     if data.names:
-        numbered = [f"{number} {name}" for number, name in enumerate(data.names)]
-        words += f"Classes, whose numbers --label takes: {', '.join(numbered)}.\n"
+        words += f"Classes, which --label numbers from 0: {', '.join(data.names)}.\n"
     ladder = network.ladder
     levels = f"{len(ladder)} levels, σ = {ladder[0]:g} … {ladder[-1]:g}" if len(ladder) > 1 else f"σ = {ladder[0]:g}"
     words += f"It is a {name_of(network)} with {sbgm.training.n_parameters(network):,} weights, at {levels}; "

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from sbgm.files import content_hash
 from sbgm.guard import ArgumentError, Count, Whole, checked, instance_of
@@ -26,7 +24,7 @@ from sbgm.noise import derived_generator
 __all__ = ["own_images", "read_picture"]
 
 # Those that Pillow can't read everywhere, such as a phone's .heic, are refused by name, and not passed over.
-SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".gif", ".avif", ".heic", ".heif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif")
 Arrays = Tensor | np.ndarray
 Source = Annotated[
     Path | str | Arrays, instance_of(Path | str | Arrays, "a folder of pictures, or a tensor or array (N, C, H, W)")
@@ -71,7 +69,8 @@ def own_images(
         ((1, 8, 8), torch.Size([16, 1, 8, 8]), torch.Size([4, 1, 8, 8]))
     """
     if isinstance(source, Arrays):
-        images = [_square(to_pil_image(image), size, n_channels) for image in _bytes(source)]
+        pixels = _bytes(source).permute(0, 2, 3, 1).squeeze(3).numpy()
+        images = [_square(Image.fromarray(image), size, n_channels) for image in pixels]
         classes = []
         if labels is not None:
             labels = torch.as_tensor(labels).cpu()
@@ -147,7 +146,8 @@ def _square(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
-    return pil_to_tensor(ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.BICUBIC))
+    square = ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(square)).reshape(size, size, -1).permute(2, 0, 1)
 
 
 def _bytes(images: Arrays) -> Tensor:

@@ -61,7 +61,7 @@ def test_classes_are_drawn_by_their_numbers_under_their_names(photos, here, caps
     words = ["train", "photos", "--classes", "--size", "8", "--out", "run", "--steps", "2"]
     assert cli.main([*words, *(STUDENTS if student else SMALL)]) == 0
     said = capsys.readouterr().out
-    assert "Classes, whose numbers --label takes: 0 cat, 1 dog.\n" in said
+    assert "Classes, which --label numbers from 0: cat, dog.\n" in said
     assert json.loads((here / "run" / "settings.json").read_text())["class_names"] == ["cat", "dog"]
     assert cli.main(["sample", "run", "--label", "1", "0", "-n", "6", "--out", "drawn", *QUICK]) == 0
     _, facts = load_tensors("drawn/samples.safetensors")
