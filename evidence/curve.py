@@ -16,7 +16,6 @@ from tqdm import tqdm
 import ledger
 from drawing import CPU, Machine, digit_distance, kept_samples, require_enough_digits
 from ledger import Record, as_recorded, attach, check_weights, script_options
-from sbgm.apps.sample import SAMPLERS
 from sbgm.files import content_hash, load_tensors, write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
@@ -28,9 +27,22 @@ from sbgm.measure import confident_share, in_batches, quantise, shown, some_imag
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.networks import guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
-from sbgm.samplers import State
+from sbgm.samplers import (
+    State,
+    ancestral,
+    annealed_langevin,
+    consistent_annealed,
+    predictor_corrector,
+    probability_flow,
+)
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
+SAMPLERS = {
+    "annealed": annealed_langevin,
+    "consistent": consistent_annealed,
+    "ancestral": ancestral,
+    "predictor-corrector": predictor_corrector,
+}
 
 
 # --- samplers of a given cost -----------------------------------------------------------------------------------------
@@ -38,7 +50,7 @@ SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 
 @dataclasses.dataclass(frozen=True)
 class NamedSampler:
-    """A sampler of the command line with its ladder and its settings."""
+    """A sampler, by a name of `SAMPLERS` or a method of the probability flow, with its ladder and its settings."""
 
     name: str
     sigmas: tuple[float, ...]
@@ -50,7 +62,9 @@ class NamedSampler:
         """Run it from the starting points x, (B, *shape)."""
         settings = {"step_size": self.step_size, "n_steps": self.n_steps}
         given = {name: value for name, value in settings.items() if value is not None}
-        sampler = SAMPLERS[self.name].sampler
+        if self.name not in SAMPLERS:  # the probability flow by a method of that name, which draws nothing
+            return probability_flow(score, x, self.sigmas, method=self.name, denoise_last=self.denoise_last)
+        sampler = SAMPLERS[self.name]
         return sampler(score, x, self.sigmas, generator=generator, denoise_last=self.denoise_last, **given)
 
     @functools.cached_property

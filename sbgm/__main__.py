@@ -10,7 +10,7 @@ import sys
 import warnings
 
 import sbgm
-from sbgm.apps.options import Parser, add_options, in_flags
+from sbgm.apps.options import add_options, in_flags
 
 COMMANDS = {
     "train": "train a noise conditional score network on images",
@@ -70,9 +70,9 @@ def do(command: str, words: list[str]) -> int:
             raise ValueError(in_flags(error, parser, ARGUMENTS[command])) from error
 
 
-def parser_of_all() -> Parser:
+def parser_of_all() -> argparse.ArgumentParser:
     """The parser of what stands before a command."""
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="sbgm",
         description="Train networks that estimate scores, and draw images with them.",
         epilog="sbgm COMMAND --help lists the options of a command.",
@@ -84,17 +84,16 @@ def parser_of_all() -> Parser:
     return parser
 
 
-def parser_of(command: str) -> Parser:
+def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser of what follows a command: the options of `sbgm.apps.COMMAND.Options`."""
     module = importlib.import_module(f"sbgm.apps.{command}")
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog=f"sbgm {command}",
         description=module.__doc__,
         epilog=f"example:\n  {module.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    groups = getattr(module, "GROUPS", None)
-    add_options(parser, module.Options, groups=groups, defaults=getattr(module, "DEFAULTS", None))
+    add_options(parser, module.Options, getattr(module, "DEFAULTS", {}))
     required = [action for action in parser._actions if action.required]
     words = [" ".join([*action.option_strings, str(action.metavar)]) for action in required]
     parser.usage = f"{parser.prog} {' '.join(words)} [options]"

@@ -60,9 +60,7 @@ def data_folder() -> Path:
     root = checkout()
     if root:
         return root / "data"
-    import pooch
-
-    return Path(pooch.os_cache("sbgm"))
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sbgm"
 
 
 def runs_folder() -> Path:
@@ -148,6 +146,16 @@ def write_json(path: Path | str, content: object) -> None:
         }
     """
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+@contextlib.contextmanager
+def from_extra(extra: str) -> Iterator[None]:
+    """Turn a package that the body misses into an ImportError that names the extra of pyproject.toml that brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        words = f"{error.name} is missing, which sbgm's extra [{extra}] brings; docs/using.md, Install, says how"
+        raise ImportError(words) from error
 
 
 TIMEOUT = 30.0  # seconds without a word from a server

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from counting import CountedScore
-from properties.runs import named
+from properties.runs import SAMPLERS, named
 from sbgm import (
     GaussianMixture,
     SamplerDivergedError,
@@ -22,7 +22,6 @@ from sbgm import (
     predictor_corrector,
     probability_flow,
 )
-from sbgm.apps.sample import SAMPLERS
 from sbgm.images.drawing import cost_of
 from sbgm.samplers import consistent_step_bounds
 from seeds import seeded

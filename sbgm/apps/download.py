@@ -4,68 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision import datasets
-from torchvision.transforms.functional import pil_to_tensor
-from tqdm import tqdm
 
 from sbgm import files
-from sbgm.files import data_folder, shipped_folder
+from sbgm.files import data_folder, from_extra, shipped_folder
 from sbgm.guard import checked
 from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache, torchvisions
+
+with from_extra("images"):
+    from torchvision.transforms.functional import pil_to_tensor
+    from tqdm import tqdm
 
 
 @checked
 def download(name: SetName) -> None:
     """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole, and say so.
 
-    An interrupted download is taken up by the next one. CelebA comes from Google Drive, and is then prepared, which
-    takes minutes.
+    An interrupted download is taken up by the next one. CelebA is fetched in a browser; of it this prepares what lies
+    in `data_folder()`, which takes minutes.
 
     Raises:
         ConnectionError: the download failed; the message says why.
         DataNotFoundError: what is there is damaged.
     """
     if name == "celeba":
-        unprepared = [split for split in SPLITS if not celeba_cache(split).exists()]
-        if unprepared:
-            fetch_photographs()
-        for split in unprepared:
-            prepare_celeba(split)
-        read(name)
-    else:
-        try:
-            read(name)
-        except DataNotFoundError:
-            with fetching(name):
-                torchvisions(name)(data_folder(), download=True)
-            read(name)
-    print(f"{name} is ready; downloads are kept in {data_folder()}")
-
-
-def read(name: str) -> None:
-    """Read a data set, and so see whether it is whole."""
+        for split in SPLITS:
+            if not celeba_cache(split).exists():
+                prepare_celeba(split)
+    elif SETS[name].home:
+        with fetching(name):
+            torchvisions(name)(data_folder(), download=True)
     for split in SPLITS:
-        SETS[name].images(split)
+        SETS[name].images(split)  # and so see whether it is whole
+    print(f"{name} is ready; downloads are kept in {data_folder()}")
 
 
 @contextlib.contextmanager
 def fetching(name: str) -> Iterator[None]:
-    """Turn what torchvision, pooch or the disk raises in the body into a ConnectionError that says how to go on."""
+    """Turn what torchvision or the disk raises in the body into a ConnectionError that says how to go on."""
     usual = socket.getdefaulttimeout()
     socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none: it would wait for a silent server for ever
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:  # torchvision raises the second, pooch the third
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ConnectionError(
             f"{SETS[name].title} could not be downloaded into {data_folder()} ({reason}). Move "
@@ -80,41 +67,23 @@ def fetching(name: str) -> Iterator[None]:
 
 PARTITION = "list_eval_partition.txt"
 PHOTOS = "img_align_celeba"
-ARCHIVE = "img_align_celeba.zip"
 PARTS = {"train": "0", "test": "2"}  # as the partition's file counts; 1 is for validation, which the paper leaves out
-GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="  # torchvision needs a package for it
 PHOTO_SIZE = (178, 218)  # width, height
 MIDDLE = (19, 39, 159, 179)  # the left, upper, right and lower end of its middle 140×140 pixels
 SIZE = 32
 
 
-def celeba_folder() -> Path:
-    """Where the photographs and the list of splits lie."""
-    return data_folder() / SETS["celeba"].home
-
-
-def fetch_photographs() -> None:
-    """Fetch CelebA's list of splits, and its photographs unless they are there unpacked; both files are kept."""
-    folder = celeba_folder()
-    packed = not (folder / PHOTOS).is_dir()
-    with fetching("celeba"):
-        for file_id, md5, file in datasets.CelebA.file_list:
-            if file == PARTITION or (file == ARCHIVE and packed):
-                files.fetch(GOOGLE_DRIVE + file_id, folder, file, f"md5:{md5}")
-        if packed:
-            with tempfile.TemporaryDirectory(dir=folder) as partial:  # so that the photographs appear all at once
-                shutil.unpack_archive(folder / ARCHIVE, partial)
-                (Path(partial) / PHOTOS).rename(folder / PHOTOS)
-
-
 def prepare_celeba(split: str) -> None:
     """Crop and reduce a split's photographs, and write them to `celeba_cache(split)`, whole."""
-    lines = (celeba_folder() / PARTITION).read_text(encoding="ascii").splitlines()
-    rows = [line.split() for line in lines]
+    folder = data_folder() / SETS["celeba"].home
+    if not (folder / PARTITION).is_file():
+        words = f"fetch {PARTITION} and the folder {PHOTOS} in a browser, and put both into {folder}; see"
+        raise DataNotFoundError(f"{words} {shipped_folder() / 'README.md'}")
+    rows = [line.split() for line in (folder / PARTITION).read_text(encoding="ascii").splitlines()]
     names = [name for name, part in rows if part == PARTS[split]]
     images = torch.empty(len(names), 3, SIZE, SIZE, dtype=torch.uint8)
     for i, name in enumerate(tqdm(names, desc=f"preparing CelebA ({split}), once", unit=" images")):
-        with Image.open(celeba_folder() / PHOTOS / name) as photo:
+        with Image.open(folder / PHOTOS / name) as photo:
             images[i] = crop_and_resize(photo)
     facts = {"source": "CelebA, aligned and cropped", "terms": "non-commercial research"}
     celeba_cache(split).parent.mkdir(parents=True, exist_ok=True)

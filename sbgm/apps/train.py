@@ -29,14 +29,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from tqdm import tqdm
 
 import sbgm
-from sbgm.apps.options import Device, name_or_folder
-from sbgm.files import content_hash, save_tensors, write_bytes, write_json
+from sbgm.apps.options import Device
+from sbgm.files import content_hash, from_extra, save_tensors, write_bytes, write_json
 from sbgm.guard import (
     ArgumentError,
     Count,
@@ -45,6 +43,7 @@ from sbgm.guard import (
     Whole,
     checked,
     count_from,
+    did_you_mean,
     number_that,
     require_score,
 )
@@ -58,6 +57,10 @@ from sbgm.measure import level_losses
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
 from sbgm.training import require_finite_step, require_loss
+
+with from_extra("images"):
+    from filelock import FileLock, Timeout
+    from tqdm import tqdm
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -88,7 +91,6 @@ class Settings:
     _: dataclasses.KW_ONLY
     flips: Annotated[bool, "mirror half of the images, chosen at random"] = False
     size: Annotated[Count, "side in pixels to which a folder's images are cropped and resized; a multiple of 4"] = 32
-    skip_bad: Annotated[bool, "leave out a folder's images that can't be used, with a warning"] = False
     classes: Annotated[bool, "tell the network the class of nine images in ten, for sample --label"] = False
     network: Annotated[Literal["RefineNet", "DigitNetwork"], "the paper's, or chapter 6's"] = "RefineNet"
     channels: Annotated[Count | None, "C, the width of the RefineNet"] = None
@@ -210,7 +212,7 @@ def read_images(settings: Settings, data: DataSet | None, device: torch.device) 
     """Read the images of a training; None are those that the settings name."""
     data = data or SETS.get(settings.data)
     if data is None:
-        data = sbgm.own_images(settings.data, settings.size, skip_bad=settings.skip_bad)
+        data = sbgm.own_images(settings.data, settings.size)
     pixels = data.images("train")
     test_pixels = data.images("test")
     held_out = as_floats(test_pixels[: settings.held_out]).to(device)
@@ -279,12 +281,6 @@ def new_network(settings: Settings, images: Tensor, n_classes: int) -> sbgm.Scor
 
 def require_trainable(network: sbgm.ScoreNetwork, data: Images, objective: Loss, seed: int) -> None:
     """Raise unless a network in evaluation mode can be asked about two images, trained, saved and read."""
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise ArgumentError(
-            "network",
-            "have weights that can be trained, and has none; those that load_network gives are frozen, until "
-            "network.requires_grad_() is called",
-        )
     x = data.some[:2]
     label = [torch.zeros(2, dtype=torch.long, device=x.device)] if data.names else []
     with torch.no_grad():
@@ -400,29 +396,25 @@ def read_record(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no run in this folder.
-        ValueError: the file holds no table of settings.
+        ValueError: the file is damaged.
     """
     path = folder / "settings.json"
     if not path.is_file():
         raise FileNotFoundError(f"there is no run to resume in {folder}: it holds no settings.json")
     try:
-        record = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} can't be read: {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} holds no table of settings, but a {type(record).__name__}")
-    return record
 
 
 def require_same(record: Mapping[str, Any], old_record: Mapping[str, Any]) -> None:
     """Raise unless a run that is resumed has the settings that it was begun with, but for some that may differ.
 
-    A setting that came after the run was begun has its default. Other steps would make a cosine's rate jump.
+    Other steps would make a cosine's rate jump.
     """
-    defaults = {"loss": None} | {field.name: field.default for field in dataclasses.fields(Settings)[1:]}
     may_differ = {"threads", "steps"} if record["schedule"] == "constant" else {"threads"}
     for name, value in record.items():
-        old = old_record.get(name, defaults.get(name, value))  # a hash that came later is compared from now on
+        old = old_record.get(name, value)  # what came later is compared from now on
         if value == old or name in may_differ:
             continue
         if name.endswith("_sha256"):
@@ -505,17 +497,14 @@ def read_checkpoint(
     Raises:
         ValueError: something in it is not what a training of these networks has written after that step.
     """
-    step = step_of(checkpoint)
     for name, module in networks.items():
-        of_file = sbgm.load_weights(module, checkpoint / f"{name}.safetensors").get("step")
-        if of_file != step:
-            raise ValueError(f"{checkpoint / name}.safetensors is of step {of_file}; remove {checkpoint.name}")
+        sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
     try:
         state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
         log = {name: state["log"][name] for name in ("rows", "losses", "seconds")}
-        record = dict(state.get("record", {}))
+        record = dict(state["record"])
         n_steps = (log["rows"][-1]["step"] if log["rows"] else 0) + len(log["losses"])
-        if n_steps != step:
+        if n_steps != step_of(checkpoint):
             raise ValueError(f"it is of step {n_steps}")
         # The optimizer writes into its moments without looking at their shapes, and does as its groups say.
         (group,) = optimizer.param_groups
@@ -574,14 +563,10 @@ def what_is_trained(network: sbgm.ScoreNetwork, data: Images, loss: Loss | None)
     words = f"The network trains on {len(data.pixels):,} images of {channels}×{height}×{width}; "
     words += f"{data.n_test:,} more are held out.\n"
     if data.names:
-        words += f"Classes, as --label takes them: {', '.join(data.names)}.\n"
-    arguments = network.arguments
-    words += f"It is a {name_of(network)}"
-    if "channels" in arguments or "width" in arguments:
-        words += f" of width {arguments.get('channels', arguments.get('width'))}"
+        words += f"Classes, which --label numbers from 0: {', '.join(data.names)}.\n"
     ladder = network.ladder
     levels = f"{len(ladder)} levels, σ = {ladder[0]:g} … {ladder[-1]:g}" if len(ladder) > 1 else f"σ = {ladder[0]:g}"
-    words += f" with {sbgm.training.n_parameters(network):,} weights, at {levels}; "
+    words += f"It is a {name_of(network)} with {sbgm.training.n_parameters(network):,} weights, at {levels}; "
     if loss is not None:
         return f"{words}its loss is {name_of(loss)}."
     return f"{words}its loss is Eq. 6, which is D/2 = {channels * height * width / 2:g} for a score of zero."
@@ -599,8 +584,6 @@ def how_to_draw(network: sbgm.ScoreNetwork, folder: Path) -> str:
     if type(network) not in NETWORKS.values():
         return 'How to draw images from the network, in Python: docs/own_images.md, "Your own network".'
     words = ["sbgm", "sample", str(folder), "--out", f"{folder}_samples", "-n", "16"]
-    if network.classes:
-        words += ["--label", *network.classes[:8]]
     return f"To draw images from the network: {shlex.join(words)}"
 
 
@@ -679,7 +662,6 @@ def train(
         require_same(record, old_record)
     step = step_of(checkpoints(folder)[-1]) if resume and checkpoints(folder) else 0
     if settings.steps < step:
-        whole_checkpoint(folder, step)
         raise ArgumentError("steps", f"be at least the {step} that the run has made", settings.steps)
 
     # --- the images
@@ -735,8 +717,7 @@ def train(
         seconds = 0.0  # that the steps took, over all processes that went on with the run
         if step:
             log, its_record = read_checkpoint(whole_checkpoint(folder, step), networks, optimizer, scaler)
-            if its_record:
-                require_same(record, its_record)  # for settings.json may have been edited
+            require_same(record, its_record)  # for settings.json may have been edited
             rows_of_log, losses, seconds = log.values()
         if is_main:
             write_json(folder / "settings.json", record)
@@ -838,12 +819,19 @@ def train(
 WHAT_TO_TRAIN_ON = f"what to train on: {', '.join(NAMES)}, or a folder of images"  # Sphinx reads no f-string in a class
 
 
+def name_or_folder(value: str, name: str) -> None:
+    """Raise unless a value is a data set's name, or a folder's path."""
+    if value not in NAMES and not Path(value).exists():
+        must = f"be one of {', '.join(NAMES)}, or a folder"
+        raise ArgumentError(name, must, f"{value!r}{did_you_mean(value, NAMES)}")
+
+
 @checked
 @dataclasses.dataclass(frozen=True)
 class Options(Settings):
     """The options of `sbgm train`: all settings, and what belongs to no record."""
 
-    data: Annotated[str, name_or_folder(*NAMES), WHAT_TO_TRAIN_ON]
+    data: Annotated[str, name_or_folder, WHAT_TO_TRAIN_ON]
     _: dataclasses.KW_ONLY
     out: Annotated[Path, "the run's folder, such as runs/NAME"]
     resume: Annotated[bool, "continue the run in that folder"] = False
@@ -856,15 +844,6 @@ class Options(Settings):
     minutes: Annotated[Positive | None, "save and stop after X minutes, not counting compilation"] = None
 
 
-GROUPS = {
-    "flips": "data",
-    "network": "network",
-    "sigma_max": "noise",
-    "steps": "optimiser",
-    "precision": "machine",
-    "held_out": "log and checkpoints",
-    "out": "run",
-}
 EXAMPLE = "sbgm train mnist --out runs/mnist --steps 2000"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sbgm.files import cache_folder, data_folder, load_tensors, shipped_folder
+from sbgm.files import cache_folder, data_folder, from_extra, load_tensors, shipped_folder
 from sbgm.guard import Generator, checked, one_of, require_batch
 
 __all__ = [
@@ -215,7 +215,8 @@ Images = Annotated[Tensor, _images]  # (B, C, H, W) in [0, 1]
 
 def _digits(split: str, field: str = "images") -> Tensor:
     """The images (N, 8, 8) or the "target" (N,) of the digits; the last fifth is the test split."""
-    from sklearn.datasets import load_digits
+    with from_extra("images"):
+        from sklearn.datasets import load_digits
 
     rows = torch.from_numpy(getattr(load_digits(), field))
     n_train = len(rows) * 4 // 5
@@ -224,7 +225,8 @@ def _digits(split: str, field: str = "images") -> Tensor:
 
 def _photo_patches(split: str) -> Tensor:
     """(N, 3, 32, 32) patches, 8 pixels apart; the photographs' right quarters are the test split."""
-    from sklearn.datasets import load_sample_images
+    with from_extra("images"):
+        from sklearn.datasets import load_sample_images
 
     photos = torch.tensor(np.stack(load_sample_images().images)).permute(0, 3, 1, 2)
     border = photos.shape[3] * 3 // 4
@@ -238,7 +240,8 @@ def _photo_patches(split: str) -> Tensor:
 
 def torchvisions(name: str) -> type[Any]:
     """Torchvision's class of a set that it reads and fetches."""
-    from torchvision import datasets
+    with from_extra("images"):
+        from torchvision import datasets
 
     return {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}[name]
 

@@ -7,10 +7,10 @@ import platform
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 
+from sbgm.files import from_extra
 from sbgm.guard import ArgumentError, Score, checked, one_of
 
 __all__ = [
@@ -145,6 +145,8 @@ def idle_cores() -> int:
     most = torch.get_num_threads()
     if most == 1:
         return 1
+    with from_extra("images"):
+        import psutil
     idle = (1 - psutil.cpu_percent(interval=0.5) / 100) * (psutil.cpu_count() or 1)
     return max(1, min(most, round(idle)))
 

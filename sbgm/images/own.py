@@ -6,7 +6,6 @@ resized. They are kept in memory, as bytes.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from sbgm.files import content_hash
 from sbgm.guard import ArgumentError, Count, Whole, checked, instance_of
@@ -27,7 +24,7 @@ from sbgm.noise import derived_generator
 __all__ = ["own_images", "read_picture"]
 
 # Those that Pillow can't read everywhere, such as a phone's .heic, are refused by name, and not passed over.
-SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".gif", ".avif", ".heic", ".heif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif")
 Arrays = Tensor | np.ndarray
 Source = Annotated[
     Path | str | Arrays, instance_of(Path | str | Arrays, "a folder of pictures, or a tensor or array (N, C, H, W)")
@@ -41,7 +38,6 @@ def own_images(
     n_channels: Literal[1, 3, None] = None,
     *,
     labels: Arrays | None = None,
-    skip_bad: bool = False,
     seed: Whole = 0,
 ) -> DataSet:
     """A data set of one's own images, each cropped to its middle square and resized.
@@ -57,7 +53,6 @@ def own_images(
         size: H and W of the images, an int; what is smaller is not enlarged but refused.
         n_channels: 1 for grey, 3 for colour; None makes them grey if all pictures are.
         labels: of a tensor or array, the class of each image, (N,) whole numbers from 0; each class has an image.
-        skip_bad: leave out a folder's pictures that can't be used, and warn of them, instead of refusing the folder.
         seed: an int, of the split and the order.
 
     Returns:
@@ -74,7 +69,8 @@ def own_images(
         ((1, 8, 8), torch.Size([16, 1, 8, 8]), torch.Size([4, 1, 8, 8]))
     """
     if isinstance(source, Arrays):
-        images = [_square(to_pil_image(image), size, n_channels) for image in _bytes(source)]
+        pixels = _bytes(source).permute(0, 2, 3, 1).squeeze(3).numpy()
+        images = [_square(Image.fromarray(image), size, n_channels) for image in pixels]
         classes = []
         if labels is not None:
             labels = torch.as_tensor(labels).cpu()
@@ -95,8 +91,8 @@ def own_images(
     is_split = not {"train", "test"}.isdisjoint(top.casefold() for top in tops)
     if is_split and tops != {"train", "test"}:
         raise ArgumentError("source", "hold all its pictures in train and test, or none", sorted(tops))
-    images = _read(folder, pictures, size, n_channels, skip_bad)
-    places = [file.relative_to(folder).parts for file in images]
+    images = _read(pictures, size, n_channels)
+    places = [file.relative_to(folder).parts for file in pictures]
     is_test = None
     if is_split:
         is_test = torch.tensor([parts[0] == "test" for parts in places])
@@ -106,7 +102,7 @@ def own_images(
     if len(names) == len(images):  # a picture outside the subfolders has no class
         classes = sorted(set(names))
         labels = torch.tensor([classes.index(name) for name in names])
-    return _data_set(folder.resolve().name, [*images.values()], labels, classes, is_test, seed)
+    return _data_set(folder.resolve().name, images, labels, classes, is_test, seed)
 
 
 @checked
@@ -150,7 +146,8 @@ def _square(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
-    return pil_to_tensor(ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.BICUBIC))
+    square = ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(square)).reshape(size, size, -1).permute(2, 0, 1)
 
 
 def _bytes(images: Arrays) -> Tensor:
@@ -162,45 +159,36 @@ def _bytes(images: Arrays) -> Tensor:
         return (images.float() * 255).round().byte()
     if images.dtype != torch.uint8:
         raise ValueError(f"source must hold bytes (uint8) or floats in [0, 1], got others of {images.dtype}")
-    if len(images) and int(images.max()) <= 16:  # such as scikit-learn's digits
-        raise ValueError("source must hold bytes from 0 to 255, got none above 16; divide by the largest first")
     return images
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """The files below a folder that are pictures by their suffix, in the order of their paths; a dead link is one."""
+    """The files below a folder that are pictures by their suffix, in the order of their paths."""
     pictures = []
     for path in sorted(folder.rglob("*")):
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # such as a Mac's ._1.png
-        if path.suffix.lower() in SUFFIXES and not is_hidden and (path.is_file() or path.is_symlink()):
+        if path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file():
             pictures.append(path)
     return pictures
 
 
-def _read(folder: Path, files: Sequence[Path], size: int, n_channels: int | None, skip_bad: bool) -> dict[Path, Tensor]:
-    """The pictures in files that can be used, each (1 or 3, size, size); those that can't are refused, or skipped."""
+def _read(files: Sequence[Path], size: int, n_channels: int | None) -> list[Tensor]:
+    """The pictures in files, each (1 or 3, size, size); raise unless all can be used."""
 
     def read(file: Path) -> Tensor | str:
         try:
             with Image.open(file) as picture:
                 return _square(picture, size, n_channels)
-        except UnidentifiedImageError:
-            return "it is damaged, or not what its name says, or of a kind that Pillow can't read"
         except Exception as error:  # a decoder of a damaged file may raise anything
-            return getattr(error, "strerror", None) or str(error)  # without the path
+            return f"\n  {file}: {error}"
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
-        results = dict(zip(files, pool.map(read, files), strict=True))
-    images = {file: result for file, result in results.items() if isinstance(result, Tensor)}
-    bad = {str(file.relative_to(folder)): why for file, why in results.items() if isinstance(why, str)}
-    share = f"{len(bad):,} of the {len(files):,} in {folder}"
-    if bad and not skip_bad:
-        named = "".join(f"\n  {name}: {why}" for name, why in bad.items())
-        way_on = "To leave them out, add --skip-bad (in Python skip_bad=True)"
-        raise ArgumentError("source", f"hold pictures that can be used, and {share} can't be:{named}\n{way_on}")
+        results = list(pool.map(read, files))
+    bad = [result for result in results if isinstance(result, str)]
     if bad:
-        warnings.warn(f"pictures that can't be used are left out, {share}: {', '.join(bad)}", stacklevel=4)
-    return images
+        share = f"{len(bad):,} of {len(files):,} can't be"
+        raise ArgumentError("source", f"hold pictures that can be used, and {share}; remove them:{''.join(bad)}")
+    return [result for result in results if isinstance(result, Tensor)]
 
 
 def _data_set(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sbgm.files import from_extra
 from sbgm.guard import Batch, Count, Finite, Generator, checked, function_of, widened
 from sbgm.measure.estimates import Estimate, estimate, require_alike, rows
 
@@ -65,7 +66,9 @@ def hog_features(images: Batch) -> Tensor:
         (N, 324) where H and W are multiples of 4; else there are more parts, and numbers.
     """
     import numpy as np
-    from skimage.feature import hog
+
+    with from_extra("images"):
+        from skimage.feature import hog
 
     if images.ndim != 4 or min(images.shape[2:]) < 4:
         raise ValueError(f"images must be (N, C, H, W) with H and W of at least 4, got shape {tuple(images.shape)}")
@@ -276,7 +279,8 @@ def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
     Raises:
         ValueError: the shapes differ, or k is larger than N.
     """
-    from sklearn.neighbors import NearestNeighbors
+    with from_extra("images"):
+        from sklearn.neighbors import NearestNeighbors
 
     if candidates.shape[1:] != x.shape[1:]:
         raise ValueError(
@@ -347,7 +351,8 @@ def prdc(samples: TwoFeatures, reference: TwoFeatures, k: Count = 5) -> PRDC:
 
 def _radii(points: Tensor, k: int, name: str) -> Tensor:
     """The distance of each point to the k-th nearest other one: (N,)."""
-    from sklearn.neighbors import NearestNeighbors
+    with from_extra("images"):
+        from sklearn.neighbors import NearestNeighbors
 
     if len(points) <= k:
         raise ValueError(f"{name} must be at least {k + 1} points, more than k = {k}, got {len(points)}")

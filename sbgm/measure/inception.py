@@ -1,6 +1,6 @@
 """Inception's features, by torch-fidelity, and what they measure: KID, FID and the Inception Score.
 
-Needs torch-fidelity: pip install torch-fidelity. It expects images quantised to 256 shades, and resizes them to 299×299
+Needs the extra [fid], for torch-fidelity. It expects images quantised to 256 shades, and resizes them to 299×299
 the way the original TensorFlow code did.
 """
 
@@ -16,7 +16,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from sbgm.files import content_hash, fetch
+from sbgm.files import content_hash, fetch, from_extra
 from sbgm.guard import Batch, Count, checked, require_batch
 from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
 from sbgm.measure.estimates import Estimate, Logits
@@ -41,16 +41,14 @@ class Inception:
         has_logits: whether the weights include the last layer, which the Inception Score needs.
 
     Raises:
-        ImportError: torch-fidelity is not installed; the message says how to get it.
+        ImportError: torch-fidelity is not installed; the message says which extra brings it.
         FileNotFoundError: there is no such file.
         OSError, ValueError: the download failed, or what came is not the file.
     """
 
     def __init__(self, weights: Path | str | None = None, device: torch.device | str = "cpu") -> None:
-        try:
+        with from_extra("fid"):
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-        except ImportError as error:
-            raise ImportError("Inception features need torch-fidelity: pip install torch-fidelity") from error
         path = weights or os.environ.get(WEIGHTS_VARIABLE)
         if path is None:
             path = fetch(URL, Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1], SHA256)

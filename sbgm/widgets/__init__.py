@@ -5,12 +5,12 @@ Names are loaded when first used. The stub `__init__.pyi` lists them.
 
 import lazy_loader
 
+from sbgm.files import from_extra
+
 _loaded, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> object:
     """Load a slider. Until then ipywidgets is not missed, so that `help(sbgm)` works without it."""
-    try:
+    with from_extra("notebooks"):
         return _loaded(name)
-    except ModuleNotFoundError as error:
-        raise ImportError("the sliders need ipywidgets: pip install ipywidgets") from error

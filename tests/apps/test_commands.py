@@ -97,11 +97,11 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
             "sample own_network --out x --device mps",
             "--device must be one of this machine's, such as cpu, got mps",
         ),
-        ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
         ("train tests/apps --out x", "DATA must hold at least 8 images"),
         ("sample none.safetensors --out x", "nor a run's folder"),
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
-        ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
+        ("sample digits_mlp --out x --label 3", "label must be None, because this network was made without classes"),
+        ("sample own_network --out x --label 11", "label must be a class from 0 to 9, or 10 for any"),
         (
             "train digits --out tests",
             "tests holds files; to continue a run there, add --resume",
@@ -124,33 +124,25 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
     [
         ("", "usage: sbgm"),
         ("sample", "the following arguments are required: NETWORK, --out"),
-        ("tran mnist", "did you mean 'train'?"),
+        ("tran mnist", "invalid choice: 'tran'"),
         ("train mnits --out x", "did you mean 'mnist'?"),
         ("sample own_network --out x --levels 1", "error: --levels must be at least 2, got 1"),
         ("sample own_network --out x --label 3 --guidance -1", "--guidance must be finite and at least 0, got -1"),
         ("train digits --out x --ema 2", "error: --ema must be at least 0 and below 1, got 2"),
-        ("sample mnist_ncsn --out x --sampler consistent", "error: --step-size must be given for consistent"),
         (
-            "sample mnist_ncsn --out x --sampler heun --n-steps 3",
-            "error: --n-steps must be left out with heun, which has no such setting, got 3",
+            "sample mnist_ncsn --out x --sampler ancestral --n-steps 3",
+            "error: --n-steps must be left out with ancestral, which has no such setting, got 3",
         ),
-        ("sample digits_mlp --out x --schedule power", "error: --schedule must come with --levels, got power alone"),
-        ("sample digits_mlp --out x --start fitted", "--data must be given with --start fitted, and only then, got N"),
         ("sample digits_mlp --out x --guidance 2", "error: --guidance must come with --label, got 2.0 alone"),
         ("train digits --out x --size 30", "error: --size must be a multiple of 4, got 30"),
-        ("sample x --out tests/x --start fitted --data tests", "error: --out must lie outside of tests"),
-        ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
-        ("train digits --out x --lr 3", "unrecognized arguments: --lr 3; did you mean '--learning-rate'?"),
-        ("train digits --out x --epochs 3", "did you mean '--steps'?"),
-        ("train digits --out x --image-size 8", "did you mean '--size'?"),
-        ("sample x --out x --num-samples 3", "did you mean '-n'?"),
+        ("train digits --out x --precision fp31", "invalid choice: 'fp31'"),
+        ("train digits --out x --lr 3", "unrecognized arguments: --lr 3"),
         ("train digits --out x --sigma-min 2", "error: --sigma-min must be smaller than sigma_max = 1.0, got 2.0"),
         ("sample x --out x --labels red", "usage: sbgm sample"),
-        ("sample x --out x --labels red", "unrecognized arguments: --labels red; did you mean '--label'?"),
         ("train no.png --out x", "celeba, or a folder, got 'no.png'"),
     ],
 )
-def test_a_value_is_refused_by_its_flag_and_a_near_name_is_suggested(words, message, capsys):
+def test_a_value_is_refused_by_its_flag(words, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(shlex.split(words))
     assert message in (said := capsys.readouterr().err)

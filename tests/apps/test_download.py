@@ -1,4 +1,4 @@
-"""Data sets that are fetched: a few images of noise for MNIST, CIFAR-10 and CelebA, and a server of our own.
+"""Data sets that are fetched or prepared: a little noise for MNIST, CIFAR-10 and CelebA, and a server of our own.
 
 Their checksums replace the real ones.
 """
@@ -10,17 +10,15 @@ import io
 import pickle
 import shutil
 import socket
-import zipfile
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.datasets import CIFAR10, MNIST, CelebA
+from torchvision.datasets import CIFAR10, MNIST
 
 from data_server import serving
-from sbgm.apps import download as app
 from sbgm.apps.download import crop_and_resize, download
 from sbgm.files import data_folder, write_bytes
 from sbgm.images import data
@@ -69,38 +67,24 @@ def photograph(seed, size=(178, 218)):
     return file.getvalue()
 
 
-def zipped(files):
-    with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
-        for name, content in files.items():
-            archive.writestr(f"img_align_celeba/{name}", content)
-    return file.getvalue()
-
-
 IDX = {}
 for split, prefix in (("train", "train"), ("test", "t10k")):
     IDX[f"{prefix}-images-idx3-ubyte"] = idx(GREY[split][:, 0])
     IDX[f"{prefix}-labels-idx1-ubyte"] = idx(LABELS[split])
 PARTS = {"1.jpg": 0, "2.jpg": 2, "3.jpg": 1, "4.jpg": 0, "5.jpg": 0, "6.jpg": 2}
 PHOTOS = {name: photograph(seed) for seed, name in enumerate(PARTS)}
-SERVED = {
-    "mnist": {f"{name}.gz": gzip.compress(content) for name, content in IDX.items()},
-    "celeba": {
-        "list_eval_partition.txt": "".join(f"{name} {part}\n" for name, part in PARTS.items()).encode(),
-        "img_align_celeba.zip": zipped(PHOTOS),
-    },
-}
+PARTITION = "".join(f"{name} {part}\n" for name, part in PARTS.items()).encode()
+SERVED = {f"{name}.gz": gzip.compress(content) for name, content in IDX.items()}
 
 
 @pytest.fixture
 def tiny(home, monkeypatch):
     """The checksums of these sets; a function that serves them in a manner, and returns what the server is asked."""
-    monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in SERVED["mnist"].items()])
-    monkeypatch.setattr(CelebA, "file_list", [(name, md5(content), name) for name, content in SERVED["celeba"].items()])
-    with serving(SERVED["mnist"] | SERVED["celeba"]) as (url, asked):
+    monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in SERVED.items()])
+    with serving(SERVED) as (url, asked):
 
         def serve(manner):
             monkeypatch.setattr(MNIST, "mirrors", [f"{url}/{manner}/"])
-            monkeypatch.setattr(app, "GOOGLE_DRIVE", f"{url}/{manner}/")
             return asked
 
         yield serve
@@ -126,8 +110,6 @@ def assert_read(name):
             labels = load_labels(name, split)
             assert (labels.dtype, labels.tolist()) == (torch.int64, LABELS[split].tolist())
 
-
-FETCHED = pytest.mark.parametrize("name", SERVED)
 
 # --- what is there ---------------------------------------------------------------------------------------------------
 
@@ -171,46 +153,45 @@ def test_a_missing_set_says_where_it_is_sought_and_what_to_do(home, name):
 # --- the download ----------------------------------------------------------------------------------------------------
 
 
-@FETCHED
-def test_a_download_arrives_whole_and_is_not_repeated(tiny, name):
+def test_a_download_arrives_whole_and_is_not_repeated(tiny):
     asked = tiny("whole")
-    download(name)
-    assert_read(name)
+    download("mnist")
+    assert_read("mnist")
     n_asked = len(asked)
-    download(name)
+    download("mnist")
     assert len(asked) == n_asked > 0
 
 
-@FETCHED
-@pytest.mark.parametrize(
-    ("manner", "reason"), [("forbidden", "403"), ("other", "corrupted|known hash"), ("stalled", "timed out")]
-)
-def test_a_server_that_fails_is_left_soon_and_the_next_download_succeeds(tiny, name, manner, reason, monkeypatch):
+def test_what_needs_no_download_is_said_to_be_ready(home, capsys):
+    download("digits")
+    assert capsys.readouterr().out.startswith("digits is ready")
+
+
+@pytest.mark.parametrize(("manner", "reason"), [("forbidden", "403"), ("other", "corrupted"), ("stalled", "timed out")])
+def test_a_server_that_fails_is_left_soon_and_the_next_download_succeeds(tiny, manner, reason, monkeypatch):
     tiny(manner)
     monkeypatch.setattr("sbgm.files.TIMEOUT", 0.3 if manner == "stalled" else 60.0)
     with pytest.raises(ConnectionError, match=rf"could not be downloaded into .*home \(.*({reason}).*README\.md$"):
-        download(name)
+        download("mnist")
     assert socket.getdefaulttimeout() is None
     with pytest.raises(DataNotFoundError):
-        load_images(name)
+        load_images("mnist")
     tiny("whole")
-    download(name)
-    assert_read(name)
+    download("mnist")
+    assert_read("mnist")
 
 
-@FETCHED
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
-def test_a_fault_before_all_is_unpacked_leaves_nothing_that_is_taken_for_whole(tiny, name, monkeypatch, fault):
+def test_a_fault_before_all_is_unpacked_leaves_nothing_that_is_taken_for_whole(tiny, monkeypatch, fault):
     tiny("whole")
     with monkeypatch.context() as patch:
-        for unpack in ("torchvision.datasets.utils.extract_archive", "shutil.unpack_archive"):
-            patch.setattr(unpack, mock.Mock(side_effect=fault))
+        patch.setattr("torchvision.datasets.utils.extract_archive", mock.Mock(side_effect=fault))
         with pytest.raises((ConnectionError, KeyboardInterrupt), match=r"No space left|^$"):
-            download(name)
+            download("mnist")
     with pytest.raises(DataNotFoundError):
-        app.read(name)
-    download(name)
-    assert_read(name)
+        load_images("mnist")
+    download("mnist")
+    assert_read("mnist")
 
 
 def test_a_folder_that_cannot_be_written_is_named(home, monkeypatch):
@@ -223,14 +204,15 @@ def test_a_folder_that_cannot_be_written_is_named(home, monkeypatch):
 # --- CelebA ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_archive_put_there_by_hand_is_unpacked_without_a_network_and_prepared_once(home, tiny):
-    asked = tiny("whole")
-    write(home / "celeba", SERVED["celeba"])
+def test_photographs_put_there_by_hand_are_prepared_once(home):
+    with pytest.raises(DataNotFoundError, match=r"fetch list_eval_partition.txt and the folder img_align_celeba in a"):
+        download("celeba")
+    write(home / "celeba", {"list_eval_partition.txt": PARTITION})
+    write(home / "celeba" / "img_align_celeba", PHOTOS)
     download("celeba")
     shutil.rmtree(home / "celeba")
     download("celeba")
     assert_read("celeba")
-    assert asked == []
     write_bytes(celeba_cache("test"), b"cut off")
     with pytest.raises(DataNotFoundError, match=r"CelebA can't be read from .*home"):
         download("celeba")

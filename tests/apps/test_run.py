@@ -1,7 +1,6 @@
 """Runs that nothing loses: stopped, killed, damaged, out of room, taken by two processes."""
 
 import errno
-import json
 import math
 import os
 import random
@@ -189,12 +188,12 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed_and_the_run_goes_on_from_the_o
         Path.unlink,
         lambda path: path.write_text("0" * 64 + "  state.pt\n"),
         lambda path: path.write_bytes(b"\xc0" + path.read_bytes()[1:]),  # no text in UTF-8
-        lambda path: path.parent.with_name("step-0000099").mkdir(),
+        lambda path: path.parent.with_name("step-0000006").mkdir(),
     ],
 )
 def test_a_checkpoint_without_its_checksums_is_damaged(stopped, damage):
     damage(stopped / "step-0000005" / "SHA256SUMS")
-    with pytest.raises(ValueError, match=r"step-00000(05|99) is damaged"):
+    with pytest.raises(ValueError, match=r"step-000000(5|6) is damaged"):
         run(stopped, resume=True)
 
 
@@ -219,6 +218,7 @@ def with_sums(checkpoint):
         (lambda state: state["optimizer"]["state"].update({99: {}}), "index"),
         (lambda state: state["log"]["losses"].append(1.0), "it is of step 6"),
         (lambda state: state.update(record=None), "NoneType"),
+        (lambda state: state.pop("record"), "record"),
         (lambda state: state.pop("log"), "log"),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_strangers_state_is_refused_in_a_line(stopped, change, says):
 
 def test_a_renamed_checkpoint_is_no_other_step(stopped):
     (stopped / "step-0000005").rename(stopped / "step-0000007")
-    with pytest.raises(ValueError, match=r"network\.safetensors is of step 5; remove step-0000007"):
+    with pytest.raises(ValueError, match=r"step-0000007/state\.pt can't be read: it is of step 5"):
         run(stopped, resume=True)
 
 
@@ -265,8 +265,6 @@ def test_what_is_no_checkpoint_is_left_alone(stopped, whole):
         ('{"seed": -1}', "--seed must be at least 0, got -1"),
         ('{"network": "Mine"}', "--network must be one of 'RefineNet', 'DigitNetwork', got 'Mine'"),
         ('{"seed"', "settings.json can't be read: Expecting"),
-        ("[" * 10**5, "settings.json can't be read: .*recursion"),
-        ("[]", "settings.json holds no table of settings, but a list"),
     ],
 )
 def test_settings_that_are_damaged_are_said_in_a_line(tmp_path, capsys, text, says):
@@ -278,18 +276,6 @@ def test_settings_that_are_damaged_are_said_in_a_line(tmp_path, capsys, text, sa
 
 
 # --- a run goes on as it began ---------------------------------------------------------------------------------------
-
-
-def test_a_setting_that_a_run_does_not_know_had_its_default(whole, tmp_path):
-    """As if `clip` had come after the run was begun."""
-    run(tmp_path / "run", changed(steps=4))
-    path = tmp_path / "run" / "settings.json"
-    record = json.loads(path.read_text())
-    del record["clip"]
-    path.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=r"clip must be 0\.0, as in the run, got 1\.0"):
-        run(tmp_path / "run", changed(clip=1.0), resume=True)
-    assert run(tmp_path / "run", resume=True) == whole[1]
 
 
 def test_settings_that_were_edited_are_not_gone_on_with(tmp_path, capsys):

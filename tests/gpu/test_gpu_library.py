@@ -166,8 +166,8 @@ def test_generate_draws_on_the_gpu_and_returns_to_the_cpu(gpu):
     "words",
     [
         "sample own_network -n 2 --label 3 5 --n-steps 1",
-        "sample digits_mlp -n 3 --sampler heun --start fitted --data digits",
-        "sample mnist_ncsn -n 1 --sampler ancestral --levels 3 --denoise --pngs",
+        "sample digits_mlp -n 3 --sampler ancestral",
+        "sample mnist_ncsn -n 1 --sampler ancestral --levels 3 --denoise",
     ],
 )
 def test_the_command_draws_on_a_gpu(words, tmp_path, gpu):

@@ -8,27 +8,33 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import Score, batches, ladders, scores
-from sbgm.apps.sample import SAMPLERS
 from sbgm.samplers import State, consistent_step_bounds
 
 FLOAT64 = st.just(torch.float64)
+SAMPLERS = {  # from level to level, and the settings of each beside the ladder
+    "annealed": (sbgm.annealed_langevin, ("step_size", "n_steps")),
+    "consistent": (sbgm.consistent_annealed, ("step_size",)),
+    "ancestral": (sbgm.ancestral, ()),
+    "predictor-corrector": (sbgm.predictor_corrector, ("step_size", "n_steps")),
+    "euler": (sbgm.probability_flow, ()),
+    "heun": (sbgm.probability_flow, ()),
+    "multistep": (sbgm.probability_flow, ()),
+}
 Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]
 
 
 def named(name: str, sigmas: list[float], *, denoise_last: bool = False) -> Callable[..., Iterator[State]]:
-    """run(score, x, generator) of a ladder with a stable step size, and two Langevin steps a level where there are any.
-
-    The samplers are those of the command line.
-    """
+    """run(score, x, generator) of a ladder with a stable step size, and two Langevin steps per level, if any."""
     low, high = consistent_step_bounds(sigmas)
-    sampler = SAMPLERS[name]
+    sampler, its_settings = SAMPLERS[name]
     steps = {"step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
     if name == "consistent":
         steps["step_size"] = low + 0.3 * (high - low)
-    settings = {setting: steps[setting] for setting in sampler.settings(1.0)}
+    settings = {setting: steps[setting] for setting in its_settings}
 
     def run(score: Score, x: Tensor, generator: torch.Generator | None) -> Iterator[State]:
-        return sampler.sampler(score, x, sigmas, generator=generator, denoise_last=denoise_last, **settings)
+        how = {"method": name} if sampler is sbgm.probability_flow else {"generator": generator}
+        return sampler(score, x, sigmas, denoise_last=denoise_last, **how, **settings)
 
     return run
 

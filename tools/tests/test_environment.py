@@ -45,14 +45,14 @@ def undeclared(modules: set[str], own: tuple[str, ...], extras: tuple[str, ...])
     return {module for module in others if not {normal(name) for name in providers.get(module, [])} & declared}
 
 
-FOR_TESTS = ("fid", "notebooks", "test")
+FOR_TESTS = ("images", "fid", "notebooks", "test")
 TESTS_MAY = ("tests", "docs", "tools", "evidence")
 
 
 @pytest.mark.parametrize(
     ("folder", "own", "extras"),
     [
-        ("sbgm", (), ("fid", "notebooks")),
+        ("sbgm", (), ("images", "fid", "notebooks")),
         ("sbgm_course", (), ()),
         ("tools", ("tools", "evidence"), FOR_TESTS),
         ("docs", ("docs", "tools", "evidence"), ("docs",)),
@@ -71,6 +71,12 @@ def test_make_lab_runs_with_what_its_extra_brings():
     assert undeclared(modules, ("tools",), ("notebooks",)) == set()
 
 
+def test_the_package_alone_asks_for_seven_and_notebooks_and_fid_for_what_images_needs_too():
+    assert len(requirements()) == 7
+    for extra in ("notebooks", "fid"):
+        assert f"{PROJECT['name']}[images]" in EXTRAS[extra]
+
+
 def test_the_extra_all_holds_every_other_except_that_of_lecturers():
     (everything,) = map(Requirement, EXTRAS["all"])
     assert everything.extras == EXTRAS.keys() - {"all", "grading"}
@@ -82,7 +88,9 @@ def test_environment_yml_adds_nothing_to_pyproject():
 
 
 def test_troubleshooting_states_the_oldest_pytorch_that_pyproject_admits():
-    torch, vision = (str(requirements()[name].specifier).removeprefix(">=") for name in ("torch", "torchvision"))
+    torch, vision = (
+        str(requirements("images")[name].specifier).removeprefix(">=") for name in ("torch", "torchvision")
+    )
     help_page = (ROOT / "notebooks" / "troubleshooting.md").read_text(encoding="utf-8")
     assert f"PyTorch {torch} and torchvision {vision} or newer" in help_page
 

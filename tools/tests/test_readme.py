@@ -97,7 +97,7 @@ def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
     assert main(["train", "digits", "--out", "runs/mine", *small]) == 0
     names = {}
     exec(code, names)
-    assert names["log"]["step"].iloc[-1] == 2
+    assert names["log"]["step"][-1] == 2
     assert names["network"](torch.rand(1, 1, 8, 8), 1.0).shape == (1, 1, 8, 8)
 
 

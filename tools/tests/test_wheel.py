@@ -1,5 +1,5 @@
-"""The wheel, installed into an environment without extras and used from an empty folder: no file of the repository, and
-no package that it does not ask for, is at hand."""
+"""The wheel, in environments without extras and with [images], used from an empty folder: no file of the repository,
+and no package that it does not ask for, is at hand."""
 
 import importlib.metadata
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from packaging.requirements import Requirement
 import sbgm
 
 ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +31,37 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """The Python of an environment that holds what a plain `pip install WHEEL` brings beside sbgm, as links."""
-    folder = tmp_path_factory.mktemp("environment")
+def environment(folder: Path, wheel: Path, requirements: list[str]) -> Path:
+    """The Python of an environment in a folder that holds the wheel, and links to all that these lines ask for."""
     venv.create(folder)
     python = folder / Path(sys.executable).relative_to(sys.prefix)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-    for distribution in brought_by("sbgm-ncsn"):
+    for distribution in brought_by(requirements):
         for entry in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
             if not (site / entry).exists():
                 (site / entry).symlink_to(distribution.locate_file(entry))
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target"]
+    subprocess.run([*install, str(site), str(wheel)], check=True, capture_output=True)
     return python
 
 
-def brought_by(name: str) -> list[importlib.metadata.Distribution]:
-    """The installed distributions that one needs, directly or not, without its extras and without itself."""
+@pytest.fixture(scope="module")
+def python(tmp_path_factory, wheel):
+    """The Python of an environment in which a plain `pip install WHEEL` was done."""
+    return environment(tmp_path_factory.mktemp("base"), wheel, PROJECT["dependencies"])
+
+
+@pytest.fixture(scope="module")
+def python_for_images(tmp_path_factory, wheel):
+    """The Python of one with the extra [images]."""
+    needed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["images"]
+    return environment(tmp_path_factory.mktemp("images"), wheel, needed)
+
+
+def brought_by(requirements: list[str]) -> list[importlib.metadata.Distribution]:
+    """The installed distributions that these lines ask for, directly or not, without extras."""
     needed: dict[str, importlib.metadata.Distribution] = {}
-    to_read = [*importlib.metadata.requires(name)]
+    to_read = [*requirements]
     while to_read:
         requirement = Requirement(to_read.pop())
         if requirement.name not in needed and (requirement.marker is None or requirement.marker.evaluate()):
@@ -55,23 +70,14 @@ def brought_by(name: str) -> list[importlib.metadata.Distribution]:
     return [*needed.values()]
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, python):
-    """The folder that the wheel is installed in."""
-    folder = Path(sysconfig.get_path("purelib", vars={"base": str(python.parents[1])}))
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target"]
-    subprocess.run([*install, str(folder), str(wheel)], check=True, capture_output=True)
-    return folder
-
-
 @pytest.fixture
-def run(python, installed, tmp_path, monkeypatch):
-    """Run Python with some words in the environment, in an empty folder and without this project's variables."""
+def run(python, tmp_path, monkeypatch):
+    """Run Python with some words in an environment, in an empty folder and without this project's variables."""
     for name in ("SBGM_DATA", "SBGM_LEDGER", "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MPLBACKEND", "agg")
 
-    def run(*words: str) -> subprocess.CompletedProcess:
+    def run(*words: str, python: Path = python) -> subprocess.CompletedProcess:
         return subprocess.run([python, "-B", *words], cwd=tmp_path, capture_output=True, text=True)
 
     return run
@@ -107,20 +113,52 @@ print(*recorded["samples"].shape[1:])
     assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
 
 
-def test_a_missing_extra_is_named(run):
+def test_the_package_alone_samples_from_a_network_that_ships_and_plots(run, tmp_path):
     code = """
+import torch, sbgm
+network = sbgm.load_network("digits_mlp")
+start = torch.rand(4, *network.image_shape, generator=(generator := torch.Generator().manual_seed(0)))
+states = sbgm.annealed_langevin(network, start, network.sigmas, step_size=2e-5, n_steps=2, generator=generator)
+sbgm.plots.save_sheet("sheet.png", sbgm.final(states))
+own = sbgm.own_images(torch.rand(20, 1, 8, 8), size=8)
+print(sbgm.load_images(own).shape)
+"""
+    done = run("-c", code)
+    assert (done.stdout, done.stderr) == ("torch.Size([16, 1, 8, 8])\n", "")
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_a_missing_extra_is_named_in_one_line(run):
+    code = """
+import torch
 def use_sliders(): from sbgm.widgets import langevin_explorer
 def judge(): from sbgm.measure.inception import Inception; Inception()
-for use in (use_sliders, judge):
+def read(): import sbgm; sbgm.load_images("digits")
+def train(): import sbgm.apps.train
+def compare(): from sbgm.measure import nearest_neighbours; nearest_neighbours(torch.rand(3, 2), torch.rand(4, 2))
+for use in (use_sliders, judge, read, train, compare):
     try: use()
     except ImportError as error: print(error)
 """
     done = run("-c", code)
-    assert done.stdout.splitlines() == [
-        "the sliders need ipywidgets: pip install ipywidgets",
-        "Inception features need torch-fidelity: pip install torch-fidelity",
-    ]
+    says = "{} is missing, which sbgm's extra [{}] brings; docs/using.md, Install, says how"
+    missing = [("ipywidgets", "notebooks"), ("torch_fidelity", "fid")]
+    missing += [("sklearn", "images"), ("tqdm", "images"), ("sklearn", "images")]
+    assert done.stdout.splitlines() == [says.format(*pair) for pair in missing]
     assert done.returncode == 0, done.stderr
+    done = run("-m", "sbgm", "sample", "digits_mlp", "--out", "x")
+    assert (done.returncode, done.stderr) == (1, f"sbgm: {says.format('tqdm', 'images')}\n")
+
+
+def test_the_extra_of_images_trains_and_samples(run, python_for_images, tmp_path):
+    small = ["--network", "DigitNetwork", "--steps", "1", "--batch-size", "4", "--held-out", "2", "--levels", "2"]
+    small += ["--device", "cpu", "--threads", "1"]
+    done = run("-m", "sbgm", "train", "digits", "--out", "run", *small, python=python_for_images)
+    assert done.returncode == 0, done.stderr
+    fast = ["-n", "1", "--n-steps", "1", "--device", "cpu", "--threads", "1"]
+    done = run("-m", "sbgm", "sample", "run", "--out", "samples", *fast, python=python_for_images)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "samples" / "sheet.png").is_file()
 
 
 def test_runs_go_to_the_working_folder_and_downloads_to_the_users_cache(run, tmp_path, monkeypatch):
@@ -137,7 +175,7 @@ def test_help_and_all_names_need_no_extra(run):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_pyright_finds_no_fault_in_the_code_that_readers_copy(installed, python, tmp_path):
+def test_pyright_finds_no_fault_in_the_code_that_readers_copy(python_for_images, tmp_path):
     """Each block of README and of the docs, as a file of the reader's beside the installed package."""
     texts = [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]
     for text in texts:
@@ -146,6 +184,6 @@ def test_pyright_finds_no_fault_in_the_code_that_readers_copy(installed, python,
             if "diffusers" not in block:  # which no test installs
                 (tmp_path / f"{text.stem}_{number}.py").write_text(textwrap.dedent(block))
     assert len(list(tmp_path.iterdir())) >= 5
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", str(python), "."]
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", str(python_for_images), "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert json.loads(done.stdout)["generalDiagnostics"] == []
