@@ -5,7 +5,7 @@ is expected; `record.json` holds what came out, and `record.safetensors` or `rec
 load of these ships instead, as `data/results/ID.…`, and `claim.toml` names it. A lab notebook measures a claim and
 enters it by `settle`, or confirms a recorded one by `settle_again`; what notebooks enter goes to `runs/ledger/`, which
 git ignores. A claim that takes longer than a cell may has a `measure.py`, which ends in `record`:
-`python evidence/measure.py ID`. I1, I4, I7 and I10 rest on one drawing, by `mnist_samples.py`.
+`python evidence/measure.py ID`. What several claims share lies beside the folders; no claim imports another.
 
 `make ledger` runs this file with --write: it takes what notebooks entered into the claims' folders, writes README.md
 beside this file, and counts the claims in the project's README.md.
@@ -793,10 +793,10 @@ the top of `ledger.py`. An id links to the claim's record, which holds every num
 commit that declared them, the day and the machine. This folder shows how each was measured,
 [HISTORY.md](HISTORY.md) what earlier ledgers said.
 
-- *reproduced*: the paper's statement, at the paper's settings or in closed form;
-- *in part*: reproduced, in a narrower setting than the paper's;
-- *not reproduced*: the statement fails here;
-- *inconclusive*: an interval reaches across its bound, or a control of our own measure failed.
+- ● *reproduced*: the paper's statement, at the paper's settings or in closed form;
+- ◐ *in part*: reproduced, in a narrower setting than the paper's;
+- ○ *not reproduced*: the statement fails here;
+- ○ *inconclusive*: an interval reaches across its bound, or a control of our own measure failed.
 
 ± is twice the standard error; a bound is met only where the whole interval lies within it. Over a few trained networks
 it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one network it
@@ -812,6 +812,7 @@ MARKS = {
 """What is narrower in many rows stands below them once."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 SHORT = {"reproduced in part": "in part"}
+DISCS = {"reproduced": "● ", "reproduced in part": "◐ ", "not reproduced": "○ ", "inconclusive": "○ "}
 COUNTED = {
     "reproduced": "reproduced in full",
     "waits for a GPU": "waiting for a GPU",
@@ -874,15 +875,15 @@ def ledger_page(records: Mapping[str, Record]) -> str:
     undecided = [i for i in claims() if i not in records or reads(records[i]) in ("reported", "waits for a GPU", WAITS)]
     decided = [(title, [i for i in ids if i in records and i not in undecided]) for title, ids in chapters()]
     notes = "\n".join(f"{mark} {meaning}.\\" for mark, meaning in MARKS.items()).removesuffix("\\")
-    lines = [HEAD.format(notes=notes), "## What carries the paper", "", *TABLE_HEAD]
+    lines = [HEAD.format(notes=notes), "## What carries the paper"]
     unexplained = dict(LETTERS)
     for title, ids in decided:
         main = [i for i in ids if claims()[i].main]
         letters = [letter for letter in unexplained if letter in {i[0] for i in main}]
         explained = "; ".join(f"{letter}: {unexplained.pop(letter)}" for letter in letters)
         if main:
-            heading = f"**Chapter {title}**{explained and f' ({explained})'}"
-            lines += [f"| {heading} | | | |", *(row(records[i]) for i in main)]
+            heading = f"### Chapter {title}{explained and f' ({explained})'}"
+            lines += ["", heading, "", *TABLE_HEAD, *(row(records[i]) for i in main)]
     others = [i for _, ids in decided for i in ids if not claims()[i].main]
     lines += ["", "## The other claims", "", *TABLE_HEAD, *(row(records[i]) for i in others), ""]
     listed = [f"- {undecided_line(i, records.get(i))}" for i in undecided]
@@ -909,7 +910,8 @@ def row(record: Record) -> str:
     """A line of a Markdown table: what the paper says, what was expected, what came out, and the word."""
     marks, _ = narrower(record)
     why = reasons(record)
-    word_of = f"**{SHORT.get(reads(record), reads(record))}**{marks}{why and f': {why}'}"
+    status = reads(record)
+    word_of = f"{DISCS.get(status, '')}**{SHORT.get(status, status)}**{marks}{why and f': {why}'}"
     cells = [linked(record), f"{_capital(claims()[record.id].expect)}.", outcome(record), word_of]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 

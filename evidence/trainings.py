@@ -14,12 +14,16 @@ from typing import Any
 import pandas
 import torch
 
+import levels
+from claims.I1.measure import i1_measurements
 from claims.I6 import measure as I6
+from claims.I7.measure import too_near
 from claims.N1 import measure as N1
 from drawing import CPU, Drawing, Machine, draw, judged_distance, require_enough_digits
 from errors import of_networks
-from ledger import attach, results_folder, script_options, seed
-from mnist_samples import difference, i1_measurements, levels_farther, too_near
+from evolution import difference, levels_farther
+from ledger import attach, results_folder, script_options
+from mnist_samples import SEED
 from sbgm.images.data import load_images
 from sbgm.images.devices import PRECISIONS
 from sbgm.images.weights import load_network
@@ -37,7 +41,7 @@ def of_training(weights: str, folder: Path, *, n_samples: int, machine: Machine 
         machine: where the network runs.
         how: settings of the `drawing.Drawing`, such as `n_steps`.
     """
-    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I1")}
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": SEED}
     drawn = draw(Drawing(weights, **sizes, **how), folder, machine)
     samples = drawn.states[-1]
     numbers = of_levels(weights)
@@ -63,16 +67,16 @@ def of_levels(weights: str) -> dict[str, float]:
     """The numbers of N1, N2 and N5, on the test digits and with the noise of N1's record."""
     network = load_network(weights)
     images = load_images("mnist", "test")[: N1.N_IMAGES]
-    generator = N1.generator_for(N1.N_NETWORKS)
-    lengths, losses, norms, sums = N1.level_by_level(network, images, network.sigmas, generator=generator)
+    generator = N1.generator_for(levels.N_NETWORKS)
+    lengths, losses, norms, sums = levels.level_by_level(network, images, network.sigmas, generator=generator)
     constant = lengths / network.sigmas[:, None] ** 2
     numbers = {
-        "N1: largest over smallest λℓ": N1.spread(losses),
-        "N1: largest λℓ": max(N1.estimates(losses)),
-        "N1, N2, N5: E‖σs‖² + 2λℓ off D, the largest": N1.off_dimension(sums, images[0].numel()),
-        "N2: slope": N1.slope(network.sigmas, norms),
-        "N5: max/min, α ∝ σ²": N1.spread(lengths),
-        "N5: max/min, constant α": N1.spread(constant),
+        "N1: largest over smallest λℓ": levels.spread(losses),
+        "N1: largest λℓ": max(levels.estimates(losses)),
+        "N1, N2, N5: E‖σs‖² + 2λℓ off D, the largest": levels.off_dimension(sums, images[0].numel()),
+        "N2: slope": levels.slope(network.sigmas, norms),
+        "N5: max/min, α ∝ σ²": levels.spread(lengths),
+        "N5: max/min, constant α": levels.spread(constant),
     }
     return {label: number.value for label, number in numbers.items()}
 

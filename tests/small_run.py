@@ -7,7 +7,7 @@ import signal
 import pandas
 import torch
 
-from claims.M2.measure import train_figure1
+from figure1 import train_figure1
 from sbgm.apps.train import Settings, train
 from sbgm.images.data import SETS
 from sbgm.images.weights import checkpoints, load_network, run_weights, step_of

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
 
+import figure1
 import recipes
-from claims.M2 import measure as M2
 from sbgm.apps.train import Settings, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels
@@ -132,8 +132,8 @@ def on_raw(network: nn.Module, settings: recipes.Figure1) -> dict[str, Fact]:
     """Train Fig. 1's network on raw MNIST; return the facts of its training."""
     images = load_images("mnist")
     with tempfile.TemporaryDirectory() as folder:
-        losses, seconds = recipes.timed(M2.train_figure1(images, settings, folder=folder))
-        network.load_state_dict(M2.load_state(folder)["network"])
+        losses, seconds = recipes.timed(figure1.train_figure1(images, settings, folder=folder))
+        network.load_state_dict(figure1.load_state(folder)["network"])
     return {
         "data": f"MNIST, {len(images):,} training images, without noise",
         "data_sha256": content_hash(images),

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import ledger
+import narrower
 from claims.I2 import measure as I2
-from claims.I9 import measure as I9
 from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import load_network, save_network
 from sbgm.measure import Estimate, controls, hog_features, inception
@@ -27,7 +27,7 @@ def test_edges_tell_apart_what_shows_less():
     for image, x, y in zip(images, *corners.tolist(), strict=True):
         image[:, x : x + 16, y : y + 16] = 1
     made = controls(images, 30, generator=generator)
-    found = {m.label: m.value for m in I2.object_measurements("I2", made | {"samples": images[:30]}, images[30:])}
+    found = {m.label: m.value for m in I2.object_measurements(made | {"samples": images[:30]}, images[30:])}
     near, soft, apart = (found[f"HOG distance, {name}"] for name in ("samples", "low resolution", "shuffled blocks"))
     assert near < 0.5 * soft < 0.5 * apart
     assert found["HOG distance of samples less that of the nearest control"] < 0
@@ -72,7 +72,7 @@ def test_a_network_of_the_papers_width_is_held_to_its_fid(mnist, colour, monkeyp
     monkeypatch.setattr(I2, "Inception", colour)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", 60)
     for name, value in {"PAPERS_SAMPLES": 60, "PAPERS_CHANNELS": channels, "PAPERS_EVALUATIONS": 2}.items():
-        monkeypatch.setattr(I9, name, value)
+        monkeypatch.setattr(narrower, name, value)
     untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=seeded())
     save_network(untrained, tmp_path / "wide.safetensors", image_shape=[3, 8, 8])
     sizes = {"n_samples": 60, "n_steps": 1, "n_reference": 60, "weights": str(tmp_path / "wide.safetensors")}

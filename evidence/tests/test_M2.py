@@ -9,15 +9,8 @@ import torch
 
 import ledger
 from claims.M2 import measure as M2
-from claims.M2.measure import (
-    first_change,
-    load_raw,
-    load_state,
-    relative_drift,
-    relative_spread,
-    running_mean,
-    train_figure1,
-)
+from claims.M2.measure import first_change, relative_drift, relative_spread, running_mean
+from figure1 import STATE, load_raw, load_state, train_figure1
 from processes import FORKS
 from recipes import Figure1
 from sbgm.files import read_facts
@@ -170,7 +163,7 @@ def run(path, settings=SMALL, images=IMAGES):
 
 
 def content(path):
-    return (path / M2.STATE).read_bytes()
+    return (path / STATE).read_bytes()
 
 
 @pytest.fixture(scope="module")

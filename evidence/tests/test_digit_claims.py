@@ -1,4 +1,4 @@
-"""I1, I4, I6, I7, I10 and I11: what is expected of digits, and small runs."""
+"""I1, I4, I6, I7 and I11: what is expected of digits, and small runs."""
 
 import math
 
@@ -6,15 +6,17 @@ import pytest
 import torch
 
 import ledger
-import mnist_samples
+from claims.I1 import measure as I1
+from claims.I4 import measure as I4
 from claims.I5 import measure as I5
 from claims.I6 import measure as I6
+from claims.I7 import measure as I7
 from claims.I11 import measure as I11
 from controls import moved
 from drawing import judged_distance
 from errors import of_networks
+from evolution import levels_farther
 from ledger import Record, reported
-from mnist_samples import too_near
 from sbgm import derived_generator
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images, load_labels
@@ -37,30 +39,30 @@ def by_label(measurements):
 
 def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mnist):
     digits, labels = load_images("mnist_small", "test")[:300], load_labels("mnist_small", "test")[:300]
-    good = by_label(mnist_samples.i1_measurements(digits))
+    good = by_label(I1.i1_measurements(digits))
     assert all(m.holds for m in good.values())
     assert set(ledger.claims()["I1"].bounds) < set(good)
     smallest = float(labels.bincount(minlength=10).min()) / 300
     assert good["smallest share of a class"].value == pytest.approx(smallest, abs=0.02)
     assert good["smallest share of a class"].se == pytest.approx(math.sqrt(smallest / 300), rel=0.5)
-    noise = by_label(mnist_samples.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
+    noise = by_label(I1.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
     assert noise["distance over that of uniform noise"].value == pytest.approx(1, rel=0.1)
     assert not noise["distance over that of uniform noise"].holds
     ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
-    failed = {m.label for m in mnist_samples.i1_measurements(ones) if not m.holds}
+    failed = {m.label for m in I1.i1_measurements(ones) if not m.holds}
     assert {"smallest share of a class", "largest share of a class"} <= failed
 
 
 def test_distances_must_fall_and_rise_at_no_level_by_more_than_three_standard_errors():
     falling = [measured(v) for v in (9, 7, 5, 5.1, 3)]  # one rise, by less than one standard error
-    good = by_label(mnist_samples.i4_measurements(falling, falling, falling))
+    good = by_label(I4.i4_measurements(falling, falling, falling))
     assert set(ledger.claims()["I4"].bounds) < set(good)
     assert all(m.met for m in good.values())
     fall = good["denoised: distance after σ_1 minus that after σ_L"]
     assert (fall.value, fall.se) == (6, pytest.approx(math.sqrt(0.02)))
     up = [measured(v) for v in (3, 3.4, 3.9, 2)]  # differences have a standard error of 0.14: one is within three
-    assert mnist_samples.levels_farther(up) == 1
-    bad = {m.label for m in mnist_samples.i4_measurements(falling, up[:3], falling) if not m.met}
+    assert levels_farther(up) == 1
+    bad = {m.label for m in I4.i4_measurements(falling, up[:3], falling) if not m.met}
     assert bad == {
         "denoised: distance after σ_1 minus that after σ_L",
         "denoised: levels clearly farther than the one before",
@@ -132,27 +134,19 @@ def test_i11_trains_both_kinds_alike_and_goes_on_from_what_is_kept(mnist, result
     assert kept["no noise, from digits"].shape == (3, 1, 28, 28)
     assert kept["σ = 0.01, from noise"].shape == (I11.N_FROM_NOISE, 1, 28, 28)
     assert kept["losses, no noise"].shape == (2, 2)
-    monkeypatch.setattr("M2.sliced_score_matching_loss", None)  # nothing is trained again
+    monkeypatch.setattr("figure1.sliced_score_matching_loss", None)  # nothing is trained again
     assert I11.measure(tmp_path / "I11").measurements == record.measurements
-
-
-def test_i10_expects_nothing_of_the_distances():
-    numbers = mnist_samples.i10_measurements(
-        [measured(2), measured(3)], [measured(1), measured(1)], Estimate(1.0, 0.1), Estimate(0.1, 0.1)
-    )
-    assert ledger.word(ledger.claims()["I10"], numbers) == "reported"
-    assert numbers[2].value == 1.5
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
 
 
 def test_copies_are_flagged_also_when_moved_and_held_out_digits_and_noise_are_not(mnist, monkeypatch):
-    monkeypatch.setattr(mnist_samples, "N_COPIES", 60)
+    monkeypatch.setattr(I7, "N_COPIES", 60)
     samples = perturb(load_images("mnist")[:40], 0.01, generator=seeded())
-    numbers = by_label(mnist_samples.i7_measurements(samples))
+    numbers = by_label(I7.i7_measurements(samples))
     assert set(ledger.claims()["I7"].bounds) < set(numbers)
-    for space in mnist_samples.SPACES:
+    for space in I7.SPACES:
         assert numbers[f"nearer than 99 % of test digits, {space}"].value > 0.9
         assert numbers[f"control: the other half of the test digits, {space}"].value < 0.1
         assert numbers[f"uniform noise, {space}"].value == 0
@@ -177,37 +171,38 @@ def test_the_pixel_test_is_that_of_brute_force(mnist):
     classes = load_classifier(JUDGE)(flat(x).reshape(x.shape)).argmax(dim=1)
     expected = float((near < threshold[classes]).float().mean())
     assert 0.05 < expected < 0.95
-    found = too_near({"x": x}, "mnist")["x"]
+    found = I7.too_near({"x": x}, "mnist")["x"]
     assert found["pixels"].value == pytest.approx(expected, abs=0.011)
 
 
 def test_quantiles_are_of_each_class():
     values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
-    torch.testing.assert_close(mnist_samples.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    torch.testing.assert_close(I7.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
     with pytest.raises(ValueError, match=r"none of \[0\]"):
-        mnist_samples.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
+        I7.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
 
 
 # --- small runs -------------------------------------------------------------------------------------------------------
 
 
-def test_four_claims_share_their_samples_and_measure_each_bound(mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist_samples, "N_CONTROL", 130)
-    monkeypatch.setattr(mnist_samples, "N_COPIES", 30)
+def test_three_claims_share_their_samples_and_measure_each_bound(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(I4, "N_CONTROL", 130)
+    monkeypatch.setattr(I7, "N_COPIES", 30)
     tensors = {}
-    for record in mnist_samples.measure(tmp_path / "samples", n_samples=130, n_steps=1):
+    for script in (I1, I4, I7):
+        record = script.measure(tmp_path / "samples", n_samples=130, n_steps=1)
         assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()[record.id].bounds)
         assert ledger.outcome(record)
         assert ledger.check_weights(record).facts["n_samples"] == 130
         tensors[record.id] = load_tensors(ledger.attached_file(record))[0]
-    assert list(tensors) == ["I1", "I4", "I7", "I10"]
+    assert list(tensors) == ["I1", "I4", "I7"]
     assert torch.equal(tensors["I1"]["states"][-1], tensors["I1"]["samples"][:16])
     digits = load_images("mnist")
     nearest = nearest_neighbours(tensors["I7"]["samples"].float() / 255, digits, 2).indices
     assert torch.equal(tensors["I7"]["pixels"][:, :2], digits[nearest].mul(255).round().byte())
 
 
-@pytest.mark.parametrize(("script", "n"), [(mnist_samples, 128), (I5, 256)])
+@pytest.mark.parametrize(("script", "n"), [(I1, 128), (I5, 256)])
 def test_too_few_samples_are_refused_before_any_is_drawn(script, n, mnist, tmp_path):
     with pytest.raises(ValueError, match=rf"n_samples must be more than {n}\b.*, got {n}"):
         script.measure(tmp_path / "samples", n_samples=n)

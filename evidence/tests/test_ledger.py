@@ -497,7 +497,8 @@ def test_what_is_not_whole_says_every_reason_and_a_mark_stands_for_the_commonest
     bounds = {m.label: Bound(m.low, m.high, m.yardstick) for m in measurements}
     restate("L91", bounds, found="", **fields)
     row = ledger.row(settle("L91", measurements, narrower=narrower))
-    assert row.endswith(f" | {word} |")
+    disc = "●" if word.startswith("**reproduced") else "◐" if word.startswith("**in part") else "○"
+    assert row.endswith(f" | {word} |" if word.startswith("**reported") else f" | {disc} {word} |")
 
 
 @pytest.mark.parametrize(

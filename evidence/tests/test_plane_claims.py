@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import ledger
+import shares
 from claims.F1 import measure as F1
 from claims.F2 import measure as F2
 from claims.L7 import measure as L7
@@ -24,12 +25,12 @@ def small(monkeypatch):
     monkeypatch.setattr(L7, "FIGURE2_AUTHORS", dataclasses.replace(FIGURE2_AUTHORS, n_steps=20))
     monkeypatch.setattr(L7, "LONGER", dataclasses.replace(L7.LONGER, n_steps=30))
     monkeypatch.setattr(L7, "N_SEEDS", 2)
-    monkeypatch.setattr(L8, "SETTINGS", MixtureTraining(n_steps=20))
-    monkeypatch.setattr(L8, "N_NETWORKS", 2)
+    monkeypatch.setattr(shares, "SETTINGS", MixtureTraining(n_steps=20))
+    monkeypatch.setattr(shares, "N_NETWORKS", 2)
     monkeypatch.setattr(N3, "N_STEPS", 20)
     monkeypatch.setattr(F1, "MixtureTraining", functools.partial(MixtureTraining, n_steps=150))
     monkeypatch.setattr(F1, "RUNS", [("two", 0, "exact"), ("two", 0, "denoising"), ("two", 0, "energy gradient")])
-    for script in (F1, L8, N3):
+    for script in (F1, shares, N3):
         monkeypatch.setattr(script, "N_CHAINS", 400)
 
 

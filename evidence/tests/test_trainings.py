@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import ledger
+import levels
 import trainings
 from claims.N1 import measure as N1
 from errors import of_networks
@@ -26,17 +27,17 @@ def test_a_file_has_the_numbers_that_the_claims_bound(mnist, tmp_path, monkeypat
     assert min(shares) == pytest.approx(numbers["I1: smallest share of a class"])
     assert max(shares) == pytest.approx(numbers["I1: largest share of a class"])
     network, images = load_network(file), load_images("mnist", "test")[:8]
-    levels = N1.level_by_level(network, images, network.sigmas, generator=N1.generator_for(N1.N_NETWORKS))
-    assert numbers["N1: largest over smallest λℓ"] == N1.spread(levels[1]).value
-    assert numbers["N2: slope"] == N1.slope(network.sigmas, levels[2]).value
-    of_two = ratio(*(N1.estimates(levels[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
+    by_level = levels.level_by_level(network, images, network.sigmas, generator=N1.generator_for(levels.N_NETWORKS))
+    assert numbers["N1: largest over smallest λℓ"] == levels.spread(by_level[1]).value
+    assert numbers["N2: slope"] == levels.slope(network.sigmas, by_level[2]).value
+    of_two = ratio(*(levels.estimates(by_level[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
     assert numbers["N5: max/min, α ∝ σ²"] == pytest.approx(max(of_two.value, 1 / of_two.value))
 
 
 def test_a_slope_is_that_of_a_power_law():
     sigmas = torch.tensor([1.0, 0.3, 0.1], dtype=torch.float64)
-    levels = torch.stack([5 * sigmas**-0.9, 0.01 * sigmas], dim=1)
-    assert N1.slope(sigmas, levels).value == pytest.approx(-0.9, abs=1e-5)
+    by_level = torch.stack([5 * sigmas**-0.9, 0.01 * sigmas], dim=1)
+    assert levels.slope(sigmas, by_level).value == pytest.approx(-0.9, abs=1e-5)
 
 
 def test_the_scatter_of_trainings_is_students():

@@ -5,9 +5,9 @@ What is done is kept; a run that was stopped goes on with the next energy.
 
 from pathlib import Path
 
-from claims.L8.measure import draw_shares, record_shares
 from energies import EnergyMLP
 from ledger import Record, script_options, show
+from shares import draw_shares, record_shares
 
 
 def measure(folder: Path) -> Record:

@@ -6,10 +6,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from claims.N1.measure import perceptrons
 from controls import joined_halves, turned
 from errors import of_networks
 from ledger import Record, declared, record, reported, script_options, seed, show
+from levels import perceptrons
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import uniform_start

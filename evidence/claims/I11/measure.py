@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from claims.M2.measure import load_state, train_figure1
 from errors import of_networks
+from figure1 import load_state, train_figure1
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from recipes import untrained
 from sbgm import derived_generator

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from claims.I2.measure import how_narrow
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
+from evolution import evolution
 from ledger import Measurement, Record, record, reported, script_options, seed, show
-from mnist_samples import evolution
+from narrower import how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims.I2.measure import how_narrow
-from claims.I8.measure import beside_truth, draw_fills, kept_and_spread, over_retrieved, seam_place
 from controls import retrieved, seam
 from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine
+from fills import beside_truth, draw_fills, kept_and_spread, over_retrieved, seam_place
 from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
+from narrower import how_narrow
 from sbgm import derived_generator
 from sbgm.images import masks
 from sbgm.images.data import load_images

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from claims.I9.measure import differences, smaller_differences
 from curve import Entry, draw_entry, samplers_within
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from narrower import batch_size_of, differences, epochs, how_narrow, smaller_differences
 from sbgm import derived_generator
 from sbgm.files import file_hash
 from sbgm.images.data import load_images
@@ -33,7 +33,6 @@ from sbgm.measure import (
     some_images,
 )
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.networks import ScoreNetwork
 
 N_CONTROL = 1_000
 N_SHOWN = 64
@@ -93,7 +92,7 @@ def measure(
             bought += growth(name, network.facts, training, real, both, folder, n_samples, machine)
     return record(
         "I2",
-        [*kid_measurements(distances), *object_measurements("I2", images, real), *held_to_the_paper, *bought],
+        [*kid_measurements(distances), *object_measurements(images, real), *held_to_the_paper, *bought],
         {
             **{name: quantise(images[name]) for name in ("samples", "denoised")},
             "gaussian": quantise(made["Gaussian"][:N_SHOWN]),
@@ -110,29 +109,7 @@ def measure(
     )
 
 
-def how_narrow(network: ScoreNetwork) -> str:
-    """In what a network is less than the paper's, by what its file says of its training."""
-    seen = epochs(network.facts, batch_size_of(network.facts))
-    return f"{network.arguments['channels']} of the paper's 128 channels, {seen:.1f} epochs of some 512, one training"
-
-
 # --- what each hour of the training bought ----------------------------------------------------------------------------
-
-
-def batch_size_of(facts: Mapping[str, Any]) -> int:
-    """The images of a step by the settings in a file of weights, in a table of their own in that of `cifar10_ncsn`; 0
-    without settings.
-    """
-    settings = facts.get("settings", {})
-    return settings.get("training", settings).get("batch_size", 0)
-
-
-def epochs(facts: Mapping[str, Any], batch_size: int) -> float:
-    """How often a network has seen CIFAR-10's 50,000 images, those counted that it started from."""
-    n_steps = facts.get("steps", facts.get("step", 0))  # the second is a checkpoint's
-    seen = n_steps * batch_size / 50_000
-    before = facts.get("started_from")
-    return seen + epochs(before, batch_size_of(before)) if before else seen
 
 
 def growth(
@@ -184,11 +161,10 @@ def kid_measurements(distances: dict[str, Estimate]) -> list[Measurement]:
     return [less, *(reported(f"KID, {name}", d) for name, d in distances.items())]
 
 
-def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) -> list[Measurement]:
-    """What I2 and I3 measure by HOG features: the samples, less the nearest of the controls that show no object.
+def object_measurements(images: dict[str, Tensor], real: Tensor) -> list[Measurement]:
+    """What I2 measures by HOG features: the samples, less the nearest of the controls that show no object.
 
     Args:
-        claim_id: "I2" or "I3".
         images: "samples", those of `controls`, and others.
         real: images that no network or control has seen.
     """
@@ -197,7 +173,7 @@ def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) 
     samples = distances["samples"]
     nearest = min(distances[name] for name in ("shuffled blocks", "low resolution", "Gaussian"))
     less = declared(
-        claim_id,
+        "I2",
         "HOG distance of samples less that of the nearest control",
         samples.value - nearest.value,
         se=math.hypot(samples.se, nearest.se),

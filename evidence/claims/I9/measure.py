@@ -13,6 +13,7 @@ from torch import Tensor
 from curve import Entry, NamedSampler, draw_entry, renewing
 from drawing import CPU, Machine
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from narrower import PAPERS_SAMPLES, differences, smaller_differences
 from sbgm.guard import Batch, Count, checked, one_of
 from sbgm.images.data import SETS
 from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
@@ -31,9 +32,6 @@ from sbgm.measure.inception import require_enough
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.networks import ScoreNetwork
 
-PAPERS_SAMPLES = 50_000
-PAPERS_CHANNELS = 128
-PAPERS_EVALUATIONS = 1_000
 N_STEPS = 100  # T of Algorithm 1
 N_CHOOSING = 1_000  # samples of each checkpoint
 N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
@@ -174,30 +172,6 @@ def measure(
             "device": torch.cuda.get_device_name(machine.device) if on_gpu else machine.device,
         },
     )
-
-
-def differences(network: ScoreNetwork, n_samples: int, n_steps: int, sampler: str) -> list[str]:
-    """In what a measurement is not the paper's, whose numbers then do not bound it."""
-    channels = network.arguments.get("channels")
-    evaluations = n_steps * len(network.sigmas)
-    differs = []
-    if channels != PAPERS_CHANNELS:
-        differs.append(f"{channels} channels, where the paper has {PAPERS_CHANNELS}")
-    if sampler != "annealed" or evaluations != PAPERS_EVALUATIONS:
-        differs.append(f"{sampler} sampler, where the paper's takes {PAPERS_EVALUATIONS:,} evaluations")
-    if n_samples < PAPERS_SAMPLES:
-        differs.append(f"{n_samples:,} samples, where the paper has {PAPERS_SAMPLES:,}")
-    return differs
-
-
-def smaller_differences(file: str | Path, precision: str) -> list[str]:
-    """In what a measurement that the paper's numbers bound is not quite the paper's."""
-    differs = []
-    if precision != "fp32":
-        differs.append(f"drawn in {precision}")
-    if Path(file).stem == "average":
-        differs.append("averaged weights, which the paper has not")
-    return differs
 
 
 def i9_measurements(

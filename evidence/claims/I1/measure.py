@@ -1,0 +1,101 @@
+"""I1: sharp, varied digits (Fig. 5), by the distance of samples to real digits and by their classes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from drawing import CPU, FEATURES, Machine, digit_distance, judged_distance, wrong_digits
+from errors import bootstrap
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from mnist_samples import mnist_samples
+from sbgm import derived_generator
+from sbgm.images.data import load_labels
+from sbgm.measure import (
+    Estimate,
+    class_test,
+    confident_share,
+    in_batches,
+    prdc,
+    quantise,
+    ratio,
+    shown,
+    some_images,
+)
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
+from sbgm.measure.judging import feature_space
+
+N_CHAINS = 16
+"""Chains whose states after each level are kept with the record, for Fig. 4."""
+SURE = "share that the second classifier is 90 % sure of"
+
+
+def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
+    """Measure I1: the distance of sampled digits to real ones, and their classes.
+
+    Args:
+        folder, n_samples, n_steps, machine: see `mnist_samples`.
+    """
+    drawn, words = mnist_samples(folder, n_samples, n_steps, machine)
+    tensors = {
+        "samples": quantise(drawn.states[-1]),
+        "states": quantise(drawn.states[:, :N_CHAINS]),
+        "denoised": quantise(drawn.denoised[:, :N_CHAINS]),
+    }
+    note = f"{FEATURES}, of as many samples as of noise and of each control; classes and precision by the same."
+    words = words | {"networks": [*words["networks"], SHIPPED_CLASSIFIER]}
+    return record("I1", i1_measurements(drawn.states[-1]), tensors, note=note, **words)
+
+
+def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
+    """The measurements of I1 on samples; what is only reported has no interval.
+
+    Args:
+        samples: (N, 1, 28, 28), N > 128.
+        data: the set they are compared with, "mnist" or "mnist_small".
+    """
+    generator = derived_generator(seed("I1"), 0, 1)
+    noise = judged_distance(torch.rand(samples.shape, generator=generator), data)
+    images = {"samples": samples} | wrong_digits(len(samples), generator, data)
+    distances = {name: judged_distance(x, data) for name, x in images.items()}
+    logits = {name: in_batches(load_classifier(JUDGE), shown(x)) for name, x in images.items()}
+    features = feature_space(data, classifier=JUDGE).function
+    quality = prdc(features(samples), features(some_images(data, "test", min(len(samples), 3_000))))
+    classes = class_test(logits["samples"], load_labels(data))
+
+    def share_of_class(name: str, extreme: Callable[[Tensor], Tensor]) -> Estimate:
+        return class_share(logits[name].argmax(dim=1), extreme, generator)
+
+    over_noise = {name: ratio(distance, noise) for name, distance in distances.items()}
+    return [
+        declared("I1", "distance over that of uniform noise", over_noise["samples"]),
+        declared("I1", "smallest share of a class", share_of_class("samples", torch.min)),
+        declared("I1", "largest share of a class", share_of_class("samples", torch.max)),
+        declared("I1", "control: digits turned by 180°, the same", over_noise["turned"]),
+        declared("I1", "control: joined halves of digits, the same", over_noise["joined"]),
+        declared("I1", "control: training digits with noise σ_L, the same", over_noise["training"]),
+        declared("I1", "control: training digits, smallest share of a class", share_of_class("training", torch.min)),
+        declared("I1", "control: training digits, largest share of a class", share_of_class("training", torch.max)),
+        *(reported(f"{SURE}, {name}", confident_share(x)) for name, x in logits.items()),
+        reported(f"χ² of the classes, {classes.n_degrees} degrees of freedom", classes.statistic),
+        *(reported(*number) for number in quality._asdict().items()),
+        *(reported(f"Fréchet distance, {name}", distance) for name, distance in distances.items()),
+        reported("Fréchet distance, uniform noise", noise),
+        reported("the first classifier's Fréchet distance", digit_distance(samples, data)),
+    ]
+
+
+def class_share(classes: Tensor, extreme: Callable[[Tensor], Tensor], generator: torch.Generator) -> Estimate:
+    """The share of the rarest class, or of the commonest, among classes (N,) of ten; its error over samples."""
+
+    def share_of(chosen: Tensor) -> float:
+        counts = torch.bincount(classes[chosen], minlength=10)
+        return int(extreme(counts)) / len(classes)
+
+    return bootstrap(share_of, len(classes), generator=generator)
+
+
+def main() -> None:
+    """Measure I1 as the command line says, and print its record."""
+    show(measure(**script_options(__doc__, "samples", claims=["I1"], draws=True)))

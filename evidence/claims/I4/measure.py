@@ -1,0 +1,65 @@
+"""I4: from noise to images (Fig. 4), by the distance of chains to real digits after each level."""
+
+from pathlib import Path
+
+import torch
+
+from drawing import CPU, FEATURES, Machine, digit_distance, judged_distance
+from evolution import evolution, levels_farther
+from ledger import Measurement, Record, record, reported, script_options, seed, show
+from mnist_samples import mnist_samples
+from sbgm import derived_generator
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network
+from sbgm.measure import Estimate
+from sbgm.noise import perturb
+
+N_CONTROL = 1_000
+
+
+def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
+    """Measure I4: the distance of the chains to real digits after each level.
+
+    Args:
+        folder, n_samples, n_steps, machine: see `mnist_samples`.
+    """
+    drawn, words = mnist_samples(folder, n_samples, n_steps, machine)
+    curves = {
+        "states": [judged_distance(x) for x in drawn.states],
+        "denoised": [judged_distance(x) for x in drawn.denoised],
+        "real": real_digits(),
+    }
+    of_first = [digit_distance(x) for x in drawn.states]
+    note = f"The denoised state is x + σ²s(x, σ); {FEATURES}. The ten distances are taken for independent."
+    measurements = [
+        *i4_measurements(**curves),
+        reported("levels clearly farther by the first classifier, states as they are", levels_farther(of_first)),
+    ]
+    tensors = {name: torch.tensor(curve) for name, curve in curves.items()}
+    return record("I4", measurements, tensors, note=note, **words)
+
+
+def real_digits() -> list[Estimate]:
+    """The distances of training digits with the noise of each level, which a measure of this kind must order."""
+    generator = derived_generator(seed("I4"))
+    images = load_images("mnist")
+    digits = images[torch.randperm(len(images), generator=generator)[:N_CONTROL]]
+    sigmas = load_network("mnist_ncsn").sigmas.tolist()
+    return [judged_distance(perturb(digits, sigma, generator=generator)) for sigma in sigmas]
+
+
+def i4_measurements(states: list[Estimate], denoised: list[Estimate], real: list[Estimate]) -> list[Measurement]:
+    """The measurements of I4, from the distances after each level, σ_1 first."""
+    names = {"states": "state as it is", "denoised": "denoised state"}
+    ends = [
+        reported(f"Fréchet distance of the {names[kind]} after σ_{level}", distances[i])
+        for kind, distances in (("states", states), ("denoised", denoised))
+        for level, i in (("1", 0), ("L", -1))
+    ]
+    curves = {"states": states, "denoised": denoised, "control: digits with each level's noise": real}
+    return [*evolution("I4", curves), *ends]
+
+
+def main() -> None:
+    """Measure I4 as the command line says, and print its record."""
+    show(measure(**script_options(__doc__, "samples", claims=["I4"], draws=True)))
