@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nbformat import NotebookNode
-
 from PIL import Image
 
 from notebooks import NOTEBOOKS, ROOT, read
