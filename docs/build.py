@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 
 import digits
 import formulas
-from chapters import ROOT, Page, overview, pages_in, still_of
+from chapters import ROOT, Page, overview, pages_in
 from ledger import count_line, load_records
 
 HERE = ROOT / "docs"
@@ -26,6 +26,7 @@ COPIED = (
     "data/weights/README.md",
     "data/results/*.md",
     "data/results/*.png",
+    "data/results/stills/*.png",
     "data/results/*.json",
     "evidence/*.md",
     "evidence/claims/*/record.json",
@@ -63,7 +64,6 @@ def stage(source: Path, series: list[Page]) -> None:
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
     content |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in files}
-    content |= {still_of(notebook): notebook.still() for notebook in series if notebook.is_chapter}
     write(source, content)
 
 

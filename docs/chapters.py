@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import io
 import posixpath
 import re
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from PIL import Image
 
 from ledger import entered
 
@@ -86,15 +84,6 @@ class Page:
         """The figure or film that the cell of this index shows, a PNG; the cell is one of `alternatives`."""
         outputs = (output.get("data", {}) for output in self.content.cells[index].outputs)
         return base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
-
-    def still(self) -> bytes:
-        """The first figure as a PNG; of a film the last frame, which shows the end."""
-        first = min(self.alternatives())
-        with Image.open(io.BytesIO(self.picture(first))) as film:
-            film.seek(film.n_frames - 1)
-            png = io.BytesIO()
-            film.convert("RGB").save(png, "png")
-        return png.getvalue()
 
     def alternatives(self) -> dict[int, str]:
         """What each figure shows, by its cell's index: its caption as plain words, or the section that it stands in."""
@@ -236,11 +225,6 @@ def on_one_line(formula: re.Match) -> str:
     return re.sub(r"\s*\n[ >]*", " ", formula[0])
 
 
-def still_of(chapter: Page) -> str:
-    """Where the site has the still of a chapter."""
-    return f"stills/{chapter.number:02}.png"
-
-
 def overview(series: list[Page]) -> str:
     """The page of the chapters: what each one shows, teaches, needs and takes."""
     lines = [CHAPTERS_HEAD]
@@ -249,7 +233,8 @@ def overview(series: list[Page]) -> str:
         if chapter.number in PARTS:
             lines += [PARTS[chapter.number], ""]
         takes = LINK.sub(from_the_root, takes)
-        words = {"question": chapter.question(), "able": able, "takes": takes, "still": still_of(chapter)}
+        still = f"data/results/stills/{chapter.number:02}.png"
+        words = {"question": chapter.question(), "able": able, "takes": takes, "still": still}
         lines += [CHAPTER.format(title=chapter.title, place=chapter.place, number=chapter.number, **words)]
     return "\n".join(lines)
 

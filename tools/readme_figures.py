@@ -1,16 +1,21 @@
 """Put README's pictures into data/results: `python tools/readme_figures.py`.
 
-Most are figures of the chapters, the same bytes each time. Two are what README's own lines of Python and its first
-training leave, on this machine: their last digits depend on the processor. The training takes minutes.
+Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. One is what
+README's own lines of Python draw on this machine: its last digits depend on the processor.
 """
 
 import base64
+import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from nbformat import NotebookNode
+from PIL import Image
 
 from notebooks import NOTEBOOKS, ROOT, read
 
@@ -18,11 +23,11 @@ FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
     "ten_digits": ("00", "Ten images of noise"),
     "ladder": ("04", "Left: some of the chains"),
-    "full_experiment": ("08", '`"hour"` on MNIST\'s digits'),
-    "figure2": ("02", "Our Fig. 2."),
+    "figure1": ("05", "Our Fig. 1."),
     "figure5": ("08", "Our Fig. 5:"),
-    "figure6": ("09", "Our Fig. 6,"),
 }
+
+CHAPTERS = [f"{number:02d}" for number in range(12)]
 
 
 def main() -> None:
@@ -31,17 +36,39 @@ def main() -> None:
     (lines,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     pictures = {name: figure_of(*place) for name, place in SHOWN.items()}
     pictures["moons"] = left_by(["-c", lines], "moons.png")
+    pictures |= {f"stills/{chapter}": still(chapter) for chapter in CHAPTERS}
     for name, picture in pictures.items():
         (FOLDER / f"{name}.png").write_bytes(picture)
 
 
 def figure_of(chapter: str, caption: str) -> bytes:
     """The picture of a chapter's outputs whose caption begins so, moving if it moves there."""
-    (path,) = NOTEBOOKS.glob(f"{chapter}_*.ipynb")
-    cells = read(path).cells
+    cells = cells_of(chapter)
     index = next(index for index, cell in enumerate(cells) if cell.source.startswith(f"*{caption}"))
-    outputs = (output.get("data", {}) for output in cells[index - 1].outputs)
-    return next(base64.b64decode(data["image/png"]) for data in outputs if "image/png" in data)
+    return next(pictures_in(cells[index - 1]))
+
+
+def still(chapter: str) -> bytes:
+    """The end of a chapter's first film, as a small picture."""
+    film = Image.open(io.BytesIO(next(picture for cell in cells_of(chapter) for picture in pictures_in(cell))))
+    film.seek(film.n_frames - 1)
+    frame = film.convert("RGB")
+    frame.thumbnail((280, 280))
+    written = io.BytesIO()
+    frame.quantize(64).save(written, "png")
+    return written.getvalue()
+
+
+def cells_of(chapter: str) -> list[NotebookNode]:
+    """The cells of a chapter as it is committed."""
+    (path,) = NOTEBOOKS.glob(f"{chapter}_*.ipynb")
+    return read(path).cells
+
+
+def pictures_in(cell: NotebookNode) -> Iterator[bytes]:
+    """Yield the PNGs among a cell's outputs."""
+    outputs = (output.get("data", {}) for output in cell.get("outputs", []))
+    yield from (base64.b64decode(data["image/png"]) for data in outputs if "image/png" in data)
 
 
 def left_by(words: list[str], pattern: str) -> bytes:
