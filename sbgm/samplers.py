@@ -99,7 +99,7 @@ class SamplerDivergedError(FloatingPointError):
     Attributes:
         step_size: the step size asked for; NaN where a sampler has none.
         level, step: where it was seen, both from 1. On a GPU, which is waited for at each look, only the first state,
-            every tenth after it and the last are looked at; it then happened at one of the ten states up to there.
+            every tenth after it and the last are looked at; it then happened there or up to nine states before.
         bound: the largest stable step size, for data of variance 0 under this noise (more is stable for wider data);
             NaN where none is known.
 
