@@ -817,7 +817,6 @@ COUNTED = {
     "reproduced": "reproduced in full",
     "waits for a GPU": "waiting for a GPU",
     WAITS: "waiting to be measured again",
-    **SHORT,
 }
 
 
@@ -1034,15 +1033,16 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def count_line(records: dict[str, Record]) -> str:
-    """How many claims have each status, those that are not on images and those that are."""
-    parts = [f"{len(records)} claims, "]
-    for where, images in (("not on images", False), ("on images", True)):
+    """How many claims have each status: a sentence on those that are not about images, and one on those that are."""
+    sentences = [f"We tested {len(records)} statements."]
+    for where, images in (("not about images", False), ("about images", True)):
         statuses = [reads(record) for record in records.values() if claims()[record.id].images is images]
-        counts = {status: statuses.count(status) for status in STATUSES}
-        words = ", ".join(f"{n} {COUNTED.get(status, status)}" for status, n in counts.items() if n)
+        found = [status for status in STATUSES if status in statuses]
+        counts = [f"{statuses.count(status)} {COUNTED.get(status, status)}" for status in found]
         if statuses:
-            parts.append(f"{len(statuses)} {where}: {words}")
-    return parts[0] + "; ".join(parts[1:])
+            words = " and ".join(filter(None, (", ".join(counts[:-1]), counts[-1])))
+            sentences.append(f"Of the {len(statuses)} {where}, we found {words}.")
+    return " ".join(sentences)
 
 
 # --- pages that hold a part of it -------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_a_bound_that_is_not_its_records_waits_to_be_measured_again_on_every_pag
     restate("L91", UNLIKE[case])
     waits = ledger.current_records()
     assert "*Waits to be measured again*: " in ledger.ledger_page(waits)
-    assert ledger.count_line(waits).endswith("1 not on images: 1 waiting to be measured again")
+    assert ledger.count_line(waits).endswith("Of the 1 not about images, we found 1 waiting to be measured again.")
     assert str(ledger.settle_again("L91")) == "L91 waits to be measured again"
     again = enter("L91")
     assert ledger.current_records() == {"L91": again}
@@ -590,8 +590,10 @@ def test_no_cell_is_a_paragraph():
 def test_the_count_tells_points_from_images(restate):
     records = {"L91": Record("L91", "reproduced", ()), "L92": Record("L92", "waits for a GPU", ())}
     records = {i: dataclasses.replace(r, bounds=ledger.bounds_hash(MADE_UP[i])) for i, r in records.items()}
-    plane = "2 not on images: 1 reproduced in full, 1 waiting for a GPU"
-    assert ledger.count_line(records) == f"2 claims, {plane}"
+    plane = "Of the 2 not about images, we found 1 reproduced in full and 1 waiting for a GPU."
+    assert ledger.count_line(records) == f"We tested 2 statements. {plane}"
     bounds = ledger.bounds_hash(MADE_UP["I91"])
     records["I91"] = Record("I91", "reproduced in part", (), bounds=bounds)
-    assert ledger.count_line(records) == f"3 claims, {plane}; 1 on images: 1 in part"
+    assert ledger.count_line(records) == (
+        f"We tested 3 statements. {plane} Of the 1 about images, we found 1 reproduced in part."
+    )
