@@ -178,7 +178,6 @@ def test_the_parts_of_a_batch_make_the_same_step_as_the_whole(tmp_path, monkeypa
         return (score(x, 1.0) - x).square().mean()
 
     monkeypatch.setattr(sbgm, "ncsn_loss", draws_nothing)
-    monkeypatch.setattr(sbgm, "dequantise", lambda x, generator: x)
     whole = tmp_path / "whole"
     parts = tmp_path / "parts"
     loss = run(whole, changed(steps=1))
