@@ -72,8 +72,8 @@ def measure_fills(fills: Tensor, images: Tensor, known: Tensor, labels: Tensor) 
         labels: (N,) the truth's classes.
 
     Returns:
-        "seam", see `controls.seam`; "miss", the distance of the unknown pixels to the truth; "clear", whether the second
-        classifier is sure of a class; "sure", whether it is sure of the truth's.
+        "seam", see `controls.seam`; "miss", the distance of the unknown pixels to the truth; "clear", whether the
+        second classifier is sure of a class; "sure", whether it is sure of the truth's.
     """
     n_fills = fills.shape[1]
     is_clear, classes = read(fills.flatten(0, 1))
