@@ -1,12 +1,13 @@
 """Images that a measure of samples must tell from real ones, and the distances and fills that samples are held against.
 
-Everything here is made of real images, so that a measure which only looks at strokes and brightness lets it pass.
+All but the blobs is made of real images, so that a measure which only looks at strokes and brightness lets it pass.
 """
 
 import math
 from collections.abc import Callable
 
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,6 +22,22 @@ def turned(images: Tensor) -> Tensor:
 def moved(images: Tensor, rows: int, columns: int) -> Tensor:
     """Images (N, C, H, W) moved down and to the right by whole pixels; black moves in."""
     return functional.pad(images, [columns, -columns, rows, -rows])
+
+
+def blobs(n: int, shape: tuple[int, ...], generator: torch.Generator, width: float = 2.0) -> Tensor:
+    """Smooth noise between 0 and 1, which shows nothing: (n, C, H, W).
+
+    Args:
+        n: how many.
+        shape: (C, H, W).
+        generator: source of the noise.
+        width: standard deviation of the Gaussian that smooths it, in pixels.
+    """
+    noise = torch.randn(n, *shape, generator=generator)
+    smooth = torch.from_numpy(gaussian_filter(noise.numpy(), (0, 0, width, width), mode="wrap"))
+    low, high = smooth.flatten(1).aminmax(dim=1)
+    low, high = (v[:, None, None, None] for v in (low, high))
+    return (smooth - low) / (high - low)
 
 
 def joined_halves(images: Tensor, labels: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""How the distance of chains to real images falls from level to level: what I4 and I12 bound."""
+"""How the distance of chains to real images falls from level to level, and where it ends: what I4 and I12 bound."""
 
 import itertools
 import math
 from collections.abc import Mapping
 
 from ledger import Measurement, declared
-from sbgm.measure import Estimate
+from sbgm.measure import Estimate, ratio
 
 
 def evolution(claim_id: str, curves: Mapping[str, list[Estimate]]) -> list[Measurement]:
@@ -17,6 +17,19 @@ def evolution(claim_id: str, curves: Mapping[str, list[Estimate]]) -> list[Measu
         n_farther = levels_farther(distances)
         measurements.append(declared(claim_id, f"{kind}: levels clearly farther than the one before", n_farther))
     return measurements
+
+
+def ends(claim_id: str, wrong: str, of_wrong: Estimate, last: Mapping[str, Estimate]) -> list[Measurement]:
+    """What I4 and I12 bound at the last level: distances over that of wrong images.
+
+    Args:
+        claim_id: of the two.
+        wrong: what these images are, such as "turned digits".
+        of_wrong: their distance.
+        last: the distances of the last level, by kind.
+    """
+    label = f"distance at σ_L over that of {wrong}"
+    return [declared(claim_id, f"{kind}: {label}", ratio(distance, of_wrong)) for kind, distance in last.items()]
 
 
 def levels_farther(distances: list[Estimate]) -> int:

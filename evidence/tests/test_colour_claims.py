@@ -20,12 +20,16 @@ def by_label(measurements):
 
 def test_the_distances_of_states_denoised_states_and_photographs_must_fall():
     falling = [Estimate(v, 0.1) for v in (9, 7, 5, 3)]
-    good = by_label(I12.i12_measurements(falling, falling, falling))
+    low, smooth = [Estimate(4, 0.1)], [Estimate(8, 0.1)]
+    good = by_label(I12.i12_measurements(falling, falling, falling, low, smooth))
     assert set(ledger.claims()["I12"].bounds) < set(good)
     assert all(m.met for m in good.values())
     assert good["HOG distance of the denoised state after σ_L"].value == 3
-    failed = {m.label for m in I12.i12_measurements(falling, falling, falling[::-1]) if not m.met}
-    assert failed == {label for label in ledger.claims()["I12"].bounds if label.startswith("control")}
+    failed = {m.label for m in I12.i12_measurements(falling, falling, falling[::-1], low, smooth) if not m.met}
+    assert failed == {label for label in ledger.claims()["I12"].bounds if label.startswith("control: photographs")}
+    nearer = [Estimate(2, 0.1)]  # than the chains' last distance, 3
+    failed = {m.label for m in I12.i12_measurements(falling, falling, falling, nearer, nearer) if not m.met}
+    assert failed == {label for label in ledger.claims()["I12"].bounds if "at σ_L over that of" in label}
 
 
 def test_chains_of_colour_are_measured_after_each_level(mnist, colour, results, tmp_path):
@@ -35,7 +39,8 @@ def test_chains_of_colour_are_measured_after_each_level(mnist, colour, results, 
     kept = record.tensors
     assert kept["states of chains"].shape == kept["denoised of chains"].shape == (2, 5, 3, 8, 8)
     assert kept["real"].shape == (2, 2)
-    curves = {name: [Estimate(*pair) for pair in kept[name].tolist()] for name in ("states", "denoised", "real")}
+    names = ("states", "denoised", "real", "low", "smooth")
+    curves = {name: [Estimate(*pair) for pair in kept[name].tolist()] for name in names}
     assert tuple(I12.i12_measurements(**curves)) == record.measurements
 
 

@@ -55,18 +55,22 @@ def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mn
 
 def test_distances_must_fall_and_rise_at_no_level_by_more_than_three_standard_errors():
     falling = [measured(v) for v in (9, 7, 5, 5.1, 3)]  # one rise, by less than one standard error
-    good = by_label(I4.i4_measurements(falling, falling, falling))
+    wrong = {"turned": [measured(6)], "smooth": [measured(8)]}
+    good = by_label(I4.i4_measurements(falling, falling, falling, **wrong))
     assert set(ledger.claims()["I4"].bounds) < set(good)
     assert all(m.met for m in good.values())
     fall = good["denoised: distance after σ_1 minus that after σ_L"]
     assert (fall.value, fall.se) == (6, pytest.approx(math.sqrt(0.02)))
     up = [measured(v) for v in (3, 3.4, 3.9, 2)]  # differences have a standard error of 0.14: one is within three
     assert levels_farther(up) == 1
-    bad = {m.label for m in I4.i4_measurements(falling, up[:3], falling) if not m.met}
+    bad = {m.label for m in I4.i4_measurements(falling, up[:3], falling, **wrong) if not m.met}
     assert bad == {
         "denoised: distance after σ_1 minus that after σ_L",
         "denoised: levels clearly farther than the one before",
     }
+    nearer = [measured(2)]  # than the chains' last distance, 3
+    bad = {m.label for m in I4.i4_measurements(falling, falling, falling, nearer, nearer) if not m.met}
+    assert bad == {label for label in ledger.claims()["I4"].bounds if "at σ_L over that of" in label}
 
 
 def test_one_level_is_held_against_turned_digits_and_joined_halves(mnist, results, monkeypatch):

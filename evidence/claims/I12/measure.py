@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
-from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
-from evolution import evolution
+from controls import blobs
+from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, draw
+from evolution import ends, evolution
 from ledger import Measurement, Record, record, reported, script_options, seed, show
 from narrower import how_narrow
 from sbgm import derived_generator
@@ -42,7 +44,10 @@ def measure(
     photographs = training[torch.randperm(len(training), generator=generator)[:N_CONTROL]]
     network = load_network(NETWORK)
     noisy = [perturb(photographs, sigma, generator=generator) for sigma in network.sigmas.tolist()]
-    images = {"states": drawn.states, "denoised": drawn.denoised, "real": noisy}
+    low = functional.interpolate(functional.avg_pool2d(photographs, 4), scale_factor=4, mode="bilinear")
+    smooth = blobs(N_CONTROL, tuple(low.shape[1:]), generator)
+    wrong = {name: [perturb(x, SIGMA_L, generator=generator)] for name, x in (("low", low), ("smooth", smooth))}
+    images = {"states": drawn.states, "denoised": drawn.denoised, "real": noisy, **wrong}
     curves = {name: [kernel_distance(hog_features(x), reference) for x in levels] for name, levels in images.items()}
     return record(
         "I12",
@@ -57,16 +62,27 @@ def measure(
     )
 
 
-def i12_measurements(states: list[Estimate], denoised: list[Estimate], real: list[Estimate]) -> list[Measurement]:
-    """The measurements of I12, from the distances after each level, σ_1 first."""
+def i12_measurements(
+    states: list[Estimate],
+    denoised: list[Estimate],
+    real: list[Estimate],
+    low: list[Estimate],
+    smooth: list[Estimate],
+) -> list[Measurement]:
+    """The measurements of I12, from the distances after each level, σ_1 first, of photographs in 8×8, and of blobs."""
     curves = {"states": states, "denoised": denoised, "control: photographs with each level's noise": real}
     names = {"state as it is": states, "denoised state": denoised}
-    ends = [
-        reported(f"HOG distance of the {name} after σ_{level}", distances[i])
-        for name, distances in names.items()
+    distances = [
+        reported(f"HOG distance of the {name} after σ_{level}", curve[i])
+        for name, curve in names.items()
         for level, i in (("1", 0), ("L", -1))
     ]
-    return [*evolution("I12", curves), *ends]
+    distances += [
+        reported("HOG distance of low-resolution photographs", low[0]),
+        reported("HOG distance of random blobs", smooth[0]),
+    ]
+    last = {"states": states[-1], "denoised": denoised[-1], "control: random blobs": smooth[0]}
+    return [*evolution("I12", curves), *ends("I12", "low-resolution photographs", low[0], last), *distances]
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def i13_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
         in_seam = seam_place(n, derived_generator(seed("I13"), 1, part))
         far = over_retrieved(n, derived_generator(seed("I13"), 2, part))
         measurements += [
-            declared("I13", f"{kind}: known pixels off by, RMS", known_off),
+            reported(f"{kind}: known pixels off by, RMS", known_off),
             declared("I13", f"{kind}: sd of unknown pixels over fills", spread),
             declared("I13", f"control: {kind}: seam", in_seam),
             reported(f"{kind}: distance to the truth", far),

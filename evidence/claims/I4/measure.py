@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from drawing import CPU, FEATURES, Machine, digit_distance, judged_distance
-from evolution import evolution, levels_farther
+from controls import blobs
+from drawing import CPU, FEATURES, SIGMA_L, Machine, digit_distance, judged_distance, wrong_digits
+from evolution import ends, evolution, levels_farther
 from ledger import Measurement, Record, record, reported, script_options, seed, show
 from mnist_samples import mnist_samples
 from sbgm import derived_generator
@@ -28,6 +29,7 @@ def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: M
         "states": [judged_distance(x) for x in drawn.states],
         "denoised": [judged_distance(x) for x in drawn.denoised],
         "real": real_digits(),
+        **no_digits(),
     }
     of_first = [digit_distance(x) for x in drawn.states]
     note = f"The denoised state is x + σ²s(x, σ); {FEATURES}. The ten distances are taken for independent."
@@ -48,16 +50,35 @@ def real_digits() -> list[Estimate]:
     return [judged_distance(perturb(digits, sigma, generator=generator)) for sigma in sigmas]
 
 
-def i4_measurements(states: list[Estimate], denoised: list[Estimate], real: list[Estimate]) -> list[Measurement]:
-    """The measurements of I4, from the distances after each level, σ_1 first."""
+def no_digits() -> dict[str, list[Estimate]]:
+    """The distance of turned digits and that of random blobs, all with noise σ_L, in a list each."""
+    generator = derived_generator(seed("I4"), 0, 1)
+    turned = wrong_digits(N_CONTROL, generator)["turned"]
+    smooth = perturb(blobs(N_CONTROL, tuple(turned.shape[1:]), generator), SIGMA_L, generator=generator)
+    return {"turned": [judged_distance(turned)], "smooth": [judged_distance(smooth)]}
+
+
+def i4_measurements(
+    states: list[Estimate],
+    denoised: list[Estimate],
+    real: list[Estimate],
+    turned: list[Estimate],
+    smooth: list[Estimate],
+) -> list[Measurement]:
+    """The measurements of I4, from the distances after each level, σ_1 first, and those of `no_digits`."""
     names = {"states": "state as it is", "denoised": "denoised state"}
-    ends = [
-        reported(f"Fréchet distance of the {names[kind]} after σ_{level}", distances[i])
-        for kind, distances in (("states", states), ("denoised", denoised))
+    distances = [
+        reported(f"Fréchet distance of the {names[kind]} after σ_{level}", curve[i])
+        for kind, curve in (("states", states), ("denoised", denoised))
         for level, i in (("1", 0), ("L", -1))
     ]
     curves = {"states": states, "denoised": denoised, "control: digits with each level's noise": real}
-    return [*evolution("I4", curves), *ends]
+    distances += [
+        reported("Fréchet distance of turned digits", turned[0]),
+        reported("Fréchet distance of random blobs", smooth[0]),
+    ]
+    last = {"states": states[-1], "denoised": denoised[-1], "control: random blobs": smooth[0]}
+    return [*evolution("I4", curves), *ends("I4", "turned digits", turned[0], last), *distances]
 
 
 def main() -> None:

@@ -180,6 +180,7 @@ N_DIGITS = 1_000
 N_OF_CELL = 2_000
 WORST = "worst distance over best"
 LEAST = "least legible cell, from test digits (0) to joined halves (1)"
+CODES = "the code's range of ε"
 DEALT = "samples dealt at random to the cells, worst distance over best"
 
 
@@ -315,8 +316,8 @@ def measure_digits(folder: Path) -> tuple[list[Measurement], dict[str, Tensor]]:
         declared("I5", f"digits, cross: {LEAST}", least(of_each)),
         declared("I5", f"control: digits, cross: {DEALT}", geometric([n[DEALT] for n in of_each])),
         declared("I5", "control: digits: joined halves over test digits", ratio(wrong_distance, real_distance)),
-        reported(f"digits, the code's range of ε: {WORST}, five networks", geometric([n[WORST] for n in of_codes])),
-        reported(f"digits, the code's range of ε: {LEAST}", least(of_codes)),
+        declared("I5", f"digits, {CODES}: {WORST}, five networks", geometric([n[WORST] for n in of_codes])),
+        declared("I5", f"digits, {CODES}: {LEAST}", least(of_codes)),
         reported("digits: rank correlation of distance and legible share over the cells", of_networks(ranks)),
     ]
     for i, (n_steps, step_size) in enumerate(places):
@@ -376,7 +377,7 @@ def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]
         declared("I5", f"control: MNIST: {DEALT}", numbers[DEALT]),
         declared("I5", "control: MNIST: joined halves over training digits", joined),
         declared("I5", "control: MNIST: T = 30 at ε = 5e-6, over the worst cell", short),
-        reported(f"MNIST, the code's range of ε: {WORST}", ratio(max(in_codes), min(in_codes))),
+        declared("I5", f"MNIST, {CODES}: {WORST}", ratio(max(in_codes), min(in_codes))),
     ]
     for (n_steps, step_size), distance in far.items():
         cell = f"MNIST, T = {n_steps}, ε = {step_size:g}"

@@ -55,15 +55,15 @@ def other_fills(images: Tensor, known: Tensor, generator: torch.Generator) -> di
     return {name: perturb(x.flatten(0, 1), SIGMA_L, generator=generator).view_as(x) for name, x in fills.items()}
 
 
-def sure(images: Tensor, labels: Tensor) -> Tensor:
-    """Whether the second classifier is 90 % sure of each image's class: (N,) bool."""
+def read(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether the second classifier is 90 % sure of a class, (N,) bool, and the likeliest class, (N,)."""
     certain, classes = in_batches(load_classifier(JUDGE), shown(images)).softmax(dim=1).max(dim=1)
-    return (classes == labels) & (certain >= SURE)
+    return certain >= SURE, classes
 
 
 @torch.no_grad()
 def measure_fills(fills: Tensor, images: Tensor, known: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """What fills are judged by, for each image the mean of its fills: three (N,) numbers.
+    """What fills are judged by, for each image the mean of its fills: four (N,) numbers.
 
     Args:
         fills: (N, F, C, H, W).
@@ -72,12 +72,14 @@ def measure_fills(fills: Tensor, images: Tensor, known: Tensor, labels: Tensor) 
         labels: (N,) the truth's classes.
 
     Returns:
-        "seam", see `controls.seam`; "miss", the distance of the unknown pixels to the truth; "sure", whether the second
-        classifier is sure of the class.
+        "seam", see `controls.seam`; "miss", the distance of the unknown pixels to the truth; "clear", whether the
+        second classifier is sure of a class; "sure", whether it is sure of the truth's.
     """
     n_fills = fills.shape[1]
-    is_sure = sure(fills.flatten(0, 1), labels.repeat_interleave(n_fills, dim=0))
-    return beside_truth(fills, images, known) | {"sure": over_fills(is_sure, n_fills)}
+    is_clear, classes = read(fills.flatten(0, 1))
+    is_sure = is_clear & (classes == labels.repeat_interleave(n_fills, dim=0))
+    readings = {"clear": over_fills(is_clear, n_fills), "sure": over_fills(is_sure, n_fills)}
+    return beside_truth(fills, images, known) | readings
 
 
 def measure_kind(
@@ -169,23 +171,23 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
             {name.removeprefix(start): x for name, x in numbers.items() if name.startswith(start)}
             for start in (f"{kind}: ", f"control, {kind}: ")
         )
-        more = estimate(n["fills, sure"] - n["mean digit, sure"])
-        less = estimate(n["fills, sure"] - n["retrieved parts, sure"])
-        less_of_controls = estimate(of_controls["mean digit, sure"] - of_controls["retrieved parts, sure"])
+        more = estimate(n["fills, clear"] - n["mean digit, clear"])
+        less = estimate(n["fills, clear"] - n["retrieved parts, clear"])
+        less_of_controls = estimate(of_controls["mean digit, clear"] - of_controls["retrieved parts, clear"])
         known_off = float(n["known, mean square"].mean().sqrt())
         spread = float(n["unknown, variance over fills"].mean().sqrt())
-        of_class = f"{kind}: sure of the class"
         measurements += [
-            declared("I8", f"{kind}: known pixels off by, RMS", known_off),
+            reported(f"{kind}: known pixels off by, RMS", known_off),
             declared("I8", f"{kind}: sd of unknown pixels over fills", spread),
-            declared("I8", f"{of_class}, fills minus a mean digit", more),
-            declared("I8", f"control: {of_class}, fills minus retrieved parts", less),
-            declared("I8", f"control: {of_class}, a mean digit minus retrieved parts", less_of_controls),
+            declared("I8", f"{kind}: clear digits, fills minus a mean digit", more),
+            reported(f"{kind}: clear digits, fills minus retrieved parts", less),
+            declared("I8", f"control: {kind}: clear digits, a mean digit minus retrieved parts", less_of_controls),
             reported(f"{kind}: distance to the truth", over_retrieved(n, derived_generator(seed("I8"), 0, 0, 2))),
             reported(f"{kind}: seam", seam_place(n, derived_generator(seed("I8"), 0, 0, 1))),
         ]
         for name in ("fills", "retrieved parts", "mean digit"):
-            measurements.append(reported(f"{of_class}, {name}", estimate(n[f"{name}, sure"])))
+            measurements.append(reported(f"{kind}: clear digits, {name}", estimate(n[f"{name}, clear"])))
+            measurements.append(reported(f"{kind}: sure of the class, {name}", estimate(n[f"{name}, sure"])))
         measurements.append(reported(f"{kind}: class kept by the first classifier", estimate(n["class kept"])))
     return measurements
 
