@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,15 +27,76 @@ from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import confident_share, in_batches, quantise, shown, some_images
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.networks import guided, in_range
-from sbgm.noise import geometric_sigmas, power_sigmas
+from sbgm.noise import geometric_sigmas
 from sbgm.samplers import (
     State,
     ancestral,
     annealed_langevin,
-    consistent_annealed,
-    predictor_corrector,
+    final,
+    langevin_step,
+    level_to_level,
     probability_flow,
+    watched,
 )
+
+# --- samplers and a ladder that no chapter has ------------------------------------------------------------------------
+
+
+@watched()
+def consistent_annealed(
+    score: Score,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    step_size: float,
+    generator: torch.Generator,
+    denoise_last: bool = False,
+) -> Iterator[State]:
+    """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020): `level_to_level` with η = ε/(2σ_L²).
+
+    The drift is that of Algorithm 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
+    """
+    eta = step_size / (2 * sigmas[-1] ** 2)
+    return level_to_level(score, x, sigmas, lambda r: eta, generator=generator, denoise_last=denoise_last)
+
+
+@watched()
+def predictor_corrector(
+    score: Score,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    step_size: float,
+    n_steps: int,
+    generator: torch.Generator,
+    denoise_last: bool = False,
+) -> Iterator[State]:
+    """Predictor–corrector sampling (Song et al. 2021, Algorithm 2): at each level from σ_2 on an ancestral step to it.
+
+    n_steps Langevin steps with the size α_i = ε σ_i²/σ_L² of Algorithm 1 follow. (Song et al. take the size from the
+    norms of noise and score instead.)
+    """
+    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
+        x = final(level_to_level(score, x, [sigma, following], lambda r: 1 - r**2, generator=generator))
+        yield State(x, 1, following, level)
+        alpha = step_size * following**2 / sigmas[-1] ** 2
+        for step in range(2, n_steps + 2):
+            x = langevin_step(score, x, alpha, following, generator)
+            yield State(x, step, following, level)
+    if denoise_last:
+        x = x + sigmas[-1] ** 2 * score(x, sigmas[-1])
+        yield State(x, n_steps + 2, sigmas[-1], len(sigmas))
+
+
+def power_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:
+    """The ladder of even steps in σ^{1/7} (Karras et al. 2022, Eq. 5), (L,) float32, descending.
+
+    It has more levels near σ_L than an even ladder, and fewer than a geometric one.
+    """
+    root = (sigma_min / sigma_max) ** (1 / 7)
+    levels = [sigma_max * (1 + i / (n_levels - 1) * (root - 1)) ** 7 for i in range(1, n_levels - 1)]
+    return torch.tensor([sigma_max, *levels, sigma_min])
+
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 SAMPLERS = {

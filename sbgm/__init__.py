@@ -21,7 +21,6 @@ The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`,
     paper_mixture                   the mixture of Sections 3 and 4
 
     geometric_sigmas                the ladder of noise levels of Section 4.1
-    power_sigmas                    a ladder for few levels
     perturb                         data with noise
     randn_like                      noise of a tensor's shape, from a generator
     derived_generator               a generator that depends on a seed and on the number of a piece of work
@@ -35,9 +34,7 @@ The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`,
     metropolis_langevin             Langevin dynamics with a Metropolis test
     annealed_langevin               Algorithm 1
     inpaint                         Algorithm 2
-    consistent_annealed             annealing with noise that matches from level to level
     ancestral                       from level to level, as in diffusion models
-    predictor_corrector             `ancestral` with Langevin steps after each of its own
     probability_flow                the differential equation that draws no noise
     denoise                         the expected clean point behind a noisy one
     final                           the chains at a sampler's end
@@ -59,7 +56,6 @@ The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`,
 
     load_images, load_labels        a data set's images and their classes
     own_images                      a data set of one's own
-    dequantise, random_flip         what the paper does to images before training
     generate                        any number of samples, batch by batch
     load_network, save_network      a network with all that it takes to build it
     load_weights, save_weights      the weights alone

@@ -12,10 +12,8 @@ from . import samplers as samplers
 from . import theory as theory
 from . import training as training
 from . import widgets as widgets
-from .images.data import dequantise as dequantise
 from .images.data import load_images as load_images
 from .images.data import load_labels as load_labels
-from .images.data import random_flip as random_flip
 from .images.devices import autocast as autocast
 from .images.drawing import generate as generate
 from .images.networks import DigitNetwork as DigitNetwork
@@ -42,19 +40,16 @@ from .networks import in_range as in_range
 from .noise import derived_generator as derived_generator
 from .noise import geometric_sigmas as geometric_sigmas
 from .noise import perturb as perturb
-from .noise import power_sigmas as power_sigmas
 from .noise import randn_like as randn_like
 from .samplers import SamplerDivergedError as SamplerDivergedError
 from .samplers import State as State
 from .samplers import ancestral as ancestral
 from .samplers import annealed_langevin as annealed_langevin
-from .samplers import consistent_annealed as consistent_annealed
 from .samplers import denoise as denoise
 from .samplers import final as final
 from .samplers import inpaint as inpaint
 from .samplers import langevin as langevin
 from .samplers import metropolis_langevin as metropolis_langevin
-from .samplers import predictor_corrector as predictor_corrector
 from .samplers import probability_flow as probability_flow
 from .training import fit_score as fit_score
 

@@ -24,7 +24,6 @@ __all__ = [
     "derived_generator",
     "geometric_sigmas",
     "perturb",
-    "power_sigmas",
     "randn_like",
 ]
 
@@ -42,61 +41,22 @@ def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotat
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
 
     Raises:
-        ValueError: σ_L is not smaller than σ_1.
+        ValueError: σ_L is not smaller than σ_1, or float32 can't tell the levels apart.
 
     Example:
         >>> sbgm.geometric_sigmas(8.0, 1.0, 4)
         tensor([8., 4., 2., 1.])
     """
-    ratio = sigma_min / sigma_max
-    levels = [sigma_max * ratio ** (i / (n_levels - 1)) for i in range(n_levels - 1)]
-    return _descending([*levels, sigma_min])  # σ_L itself, which the formula meets up to rounding
-
-
-@checked
-def power_sigmas(
-    sigma_max: Positive, sigma_min: Positive, n_levels: Annotated[int, count_from(2)], power: Positive = 7.0
-) -> Tensor:
-    """The ladder σ_i = (σ_1^{1/ρ} + (i − 1)/(L − 1) (σ_L^{1/ρ} − σ_1^{1/ρ}))^ρ, for few levels (Karras et al. 2022).
-
-    ρ = 1 spaces the levels evenly, ρ → ∞ geometrically; 7 puts more of them near σ_L than an even ladder and fewer than
-    a geometric one.
-
-    Args:
-        sigma_max: σ_1, a float, in the units of the data.
-        sigma_min: σ_L, a float, positive and smaller than `sigma_max`.
-        n_levels: number of levels, an int, L ≥ 2.
-        power: the exponent ρ, a float.
-
-    Returns:
-        (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
-
-    Raises:
-        ValueError: σ_L is not smaller than σ_1.
-
-    Example:
-        >>> sbgm.power_sigmas(4.0, 1.0, 4, power=1.0)
-        tensor([4., 3., 2., 1.])
-        >>> sbgm.power_sigmas(9.0, 1.0, 3, power=2.0)  # (3, 2, 1)²
-        tensor([9., 4., 1.])
-    """
-    root = (sigma_min / sigma_max) ** (1 / power)  # of the ratio, which is below 1: no ρ overflows
-    levels = [sigma_max * (1 + i / (n_levels - 1) * (root - 1)) ** power for i in range(1, n_levels - 1)]
-    return _descending([sigma_max, *levels, sigma_min])
-
-
-def _descending(levels: list[float]) -> Tensor:
-    """The ladder as float32, in which levels that are too close become equal, and too large ones infinite."""
-    sigma_max = levels[0]
-    sigma_min = levels[-1]
     if sigma_min >= sigma_max:
         raise ArgumentError("sigma_min", f"be smaller than sigma_max = {sigma_max}", sigma_min)
-    # networks keep their ladder in float32, and look a σ up in it
-    ladder = torch.tensor(levels, dtype=torch.float32)
+    ratio = sigma_min / sigma_max
+    levels = [sigma_max * ratio ** (i / (n_levels - 1)) for i in range(n_levels - 1)]
+    # σ_L itself, which the formula meets up to rounding; networks keep their ladder in float32, and look a σ up in it
+    ladder = torch.tensor([*levels, sigma_min], dtype=torch.float32)
     if not (ladder[0].isfinite() and ladder[-1] > 0 and (ladder[:-1] > ladder[1:]).all()):
         raise ValueError(
             f"sigma_max = {sigma_max:g} and sigma_min = {sigma_min:g} must be so far apart, and of such a size, that "
-            f"float32 tells {len(levels)} levels apart"
+            f"float32 tells {n_levels} levels apart"
         )
     return ladder
 

@@ -55,14 +55,11 @@ __all__ = [
     "State",
     "ancestral",
     "annealed_langevin",
-    "consistent_annealed",
-    "consistent_step_bounds",
     "denoise",
     "final",
     "inpaint",
     "langevin",
     "metropolis_langevin",
-    "predictor_corrector",
     "probability_flow",
 ]
 
@@ -551,71 +548,6 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
 
 @checked
 @watched()
-def consistent_annealed(
-    score: Score,
-    x: Batch,
-    sigmas: LadderOfTwo,
-    *,
-    step_size: Positive,
-    generator: Generator,
-    denoise_last: bool = False,
-) -> Iterator[State]:
-    """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020).
-
-        x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z,  η = ε/(2σ_L²)
-
-    The drift is that of Algorithm 1, and the noise is less: where the data are a point, the chains have exactly the
-    standard deviation σ_{k+1} when they come to level k + 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
-
-    Args:
-        step_size: ε, a float, in squared units of the data, between the bounds of `consistent_step_bounds`.
-        score, x, sigmas, generator, denoise_last: as for `ancestral`.
-
-    Yields:
-        L − 1 states, one at each of the levels σ_2 … σ_L.
-
-    Raises:
-        ValueError: ε is such that some level has no real amount of fresh noise.
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
-
-    Example:
-        >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
-        >>> x = 4 * torch.randn(10_000, 1, generator=g)  # the point, perturbed by σ_1
-        >>> x = sbgm.final(sbgm.consistent_annealed(point.score, x, [4.0, 2.0, 1.0], step_size=2.0, generator=g))
-        >>> f"{x.std():.1f}"  # and by σ_L
-        '1.0'
-    """
-    low, high = consistent_step_bounds(sigmas)
-    if not low * (1 - 1e-6) <= step_size <= high * (1 + 1e-6):  # a float32 ladder's ratios differ by rounding
-        raise ValueError(
-            f"step_size must be between 2σ_L²(1 − r) = {low:g} and 2σ_L²(1 + r) = {high:g}, where r = σ_(k+1)/σ_k, for "
-            f"the noise to match from level to level, got {step_size:g}; a ladder of more levels allows smaller steps"
-        )
-    ladder = as_list(sigmas)
-    eta = step_size / (2 * ladder[-1] ** 2)
-    return level_to_level(score, x, ladder, lambda r: eta, generator=generator, denoise_last=denoise_last)
-
-
-@checked
-def consistent_step_bounds(sigmas: LadderOfTwo) -> tuple[float, float]:
-    """The least and the largest ε of `consistent_annealed`: 2σ_L²(1 − r) and 2σ_L²(1 + r), at the strictest level.
-
-    From ((1 − η)/r)² ≤ 1. The least adds no noise at all.
-
-    Args:
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2, a tensor (L,) or a list.
-
-    Example:
-        >>> sbgm.samplers.consistent_step_bounds([4.0, 2.0, 1.0])  # 2(1 ∓ ½)
-        (1.0, 3.0)
-    """
-    ladder = as_list(sigmas)
-    smallest = min(b / a for a, b in itertools.pairwise(ladder))
-    return 2 * ladder[-1] ** 2 * (1 - smallest), 2 * ladder[-1] ** 2 * (1 + smallest)
-
-
-@checked
-@watched()
 def ancestral(
     score: Score, x: Batch, sigmas: LadderOfTwo, *, generator: Generator, denoise_last: bool = False
 ) -> Iterator[State]:
@@ -624,7 +556,7 @@ def ancestral(
         x ← x + (σ_k² − σ_{k+1}²) s(x, σ_k) + √(σ_{k+1}² (σ_k² − σ_{k+1}²)/σ_k²) z
 
     The drift leads to the mean of what x was at σ_{k+1}, given what it is at σ_k. The noise has the standard deviation
-    that this law has where the data are a point. It is the step of `consistent_annealed` with η = 1 − (σ_{k+1}/σ_k)².
+    that this law has where the data are a point.
 
     Args:
         score: noise conditional score s(x, sigma).
@@ -656,14 +588,11 @@ def level_to_level(
     eta_of: Callable[[float], float],
     *,
     generator: torch.Generator,
-    step_size: float = 0.0,
-    n_steps: int = 0,
     denoise_last: bool = False,
 ) -> Iterator[State]:
     """The states of x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z, with η = eta_of(σ_{k+1}/σ_k).
 
-    Each of these steps is followed by n_steps Langevin steps of size ε σ_{k+1}²/σ_L², none unless asked for. The other
-    arguments are as for `ancestral`. They are not looked at.
+    The other arguments are as for `ancestral`. They are not looked at.
     """
     ladder = as_list(sigmas)
     for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
@@ -673,52 +602,9 @@ def level_to_level(
         z = randn_like(x, generator)
         x = x + eta * sigma**2 * score(x, sigma) + fresh * z
         yield State(x, 1, following, level)
-        alpha = step_size * following**2 / ladder[-1] ** 2
-        for step in range(2, n_steps + 2):
-            x = langevin_step(score, x, alpha, following, generator)
-            yield State(x, step, following, level)
     if denoise_last:
         x = x + ladder[-1] ** 2 * score(x, ladder[-1])
-        yield State(x, n_steps + 2, ladder[-1], len(ladder))
-
-
-@checked
-@watched()
-def predictor_corrector(
-    score: Score,
-    x: Batch,
-    sigmas: LadderOfTwo,
-    *,
-    step_size: Positive,
-    n_steps: Count,
-    generator: Generator,
-    denoise_last: bool = False,
-) -> Iterator[State]:
-    """Predictor–corrector sampling (Song et al. 2021, Algorithm 2): `ancestral` predicts, Langevin dynamics corrects.
-
-    For each level from σ_2 on: an ancestral step from the level before, then n_steps Langevin steps with the size
-    α_i = ε σ_i²/σ_L² of Algorithm 1. (Song et al. take the size from the norms of noise and score instead.)
-
-    Args:
-        step_size: ε of the corrector, a float, in squared units of the data.
-        n_steps: number of Langevin steps per level, an int.
-        score, x, sigmas, generator, denoise_last: as for `ancestral`.
-
-    Yields:
-        State after each step: at every level step 1 is the predictor's, those that follow the corrector's.
-
-    Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
-
-    Example:
-        >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
-        >>> x, ladder = 20 * torch.randn(5, 2, generator=g), sbgm.geometric_sigmas(20.0, 1.0, 10)
-        >>> states = list(sbgm.predictor_corrector(mixture.score, x, ladder, step_size=0.1, n_steps=3, generator=g))
-        >>> len(states), states[-1].sigma  # 9 levels, each of 1 + 3 steps
-        (36, 1.0)
-    """
-    options = {"step_size": step_size, "n_steps": n_steps, "denoise_last": denoise_last}
-    return level_to_level(score, x, sigmas, lambda r: 1 - r**2, generator=generator, **options)
+        yield State(x, 2, ladder[-1], len(ladder))
 
 
 @checked

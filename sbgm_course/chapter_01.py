@@ -48,7 +48,7 @@ def _density_gradient_of(log_density):
 
 
 gaussian_score.mistakes = {
-    "off by a power of std: is the difference divided by the variance, std², and once?":
+    "off by a power of std: is the difference divided by the variance, std², exactly once?":
         (_divided_by(1), _divided_by(4)),
     "not divided by anything: is the score of a narrow Gaussian as steep as that of a wide one?":
         _divided_by(0),
@@ -170,11 +170,11 @@ mixture_score.mistakes = {
         Sign(_not_finite_far, _weighted(_naive)),
     "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighted(lambda *parts: _naive(*parts, floor=1e-30))),
-    "a small number is added to the sum of weights: far from the modes nothing else is left of it":
+    "a small number is added to the sum of weights: far from the modes only this number is left":
         _weighted(lambda *parts: _naive(*parts, floor=1e-12)),
     "std is lost: this is right for components of standard deviation 1 only":
         _with_powers(0, 0),
-    "std is in the responsibilities only: does a narrow component not pull harder?":
+    "std is in the responsibilities only: should a narrow component not pull harder?":
         _with_powers(0, 2),
     "std is in the pulls only: does it not say, too, how probable a component is at the point?":
         _with_powers(2, 0),
@@ -249,7 +249,7 @@ def _at(share):
 
 
 log_ratio.mistakes = {
-    "the score at one or two points, where it changes all along the way": (
+    "the score is taken at one or two points, but it changes all along the way": (
         *(_at(0.0), _at(1.0), _at(0.5), lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2),
         lambda score, a, b: _at(1.0)(score, a, b) - _at(0.0)(score, a, b),
     ),
@@ -309,7 +309,7 @@ def weight_mistakes(noisy, origins):
             lambda squares, sigma: (-squares / sigma**2).softmax(dim=1),
         "the exponent holds 2σ where 2σ² belongs":
             lambda squares, sigma: (-squares / (2 * sigma)).softmax(dim=1),
-        f"σ is not in the weights: the less noise, the less any but the nearest {origins} count":
+        f"σ is not in the weights: the less noise there is, the more the nearest {origins} count":
             lambda squares, sigma: (-squares / 2).softmax(dim=1),
         "the distances in the exponent are not squared":
             lambda squares, sigma: (-squares.sqrt() / (2 * sigma**2)).softmax(dim=1),

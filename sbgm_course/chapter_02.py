@@ -110,11 +110,11 @@ sliced_loss.mistakes = {
         tuple(sliced_with(lambda slopes, norms, a=a: slopes + a * (2 * norms).sqrt()) for a in (0.5, 1.0)),
     "the squared norm lacks its ½":
         sliced_with(lambda slopes, norms: slopes + 2 * norms),
-    "the sign of vᵀ∇s v is wrong: a large squared norm has to be paid for by a negative slope":
+    "the sign of vᵀ∇s v is wrong: it is added to ½‖s‖², not subtracted":
         sliced_with(lambda slopes, norms: norms - slopes),
-    "there is only the squared norm: is vᵀ∇s v lost, by a detach() or a gradient taken of it?":
+    "there is only the squared norm: where is vᵀ∇s v?":
         sliced_with(lambda slopes, norms: norms),
-    "there is only vᵀ∇s v: the norm keeps it from running off":
+    "there is only vᵀ∇s v: without the squared norm it has no lower bound":
         sliced_with(lambda slopes, norms: slopes),
     "the ½ belongs to the squared norm only":
         sliced_with(lambda slopes, norms: 0.5 * slopes + norms),
@@ -122,11 +122,11 @@ sliced_loss.mistakes = {
         lambda score, x, sigma, v: (
             slope(score, x, sigma, v, v) + 0.5 * (v * score(x, sigma)).flatten(1).sum(dim=1).square()
         ).mean(),
-    "the value is right, but vᵀ∇s v does not pull on the network: its gradient needs create_graph=True":
+    "the value is right, but vᵀ∇s v gives the network no gradient: torch.autograd.grad needs create_graph=True":
         lambda score, x, sigma, v: (
             slope(score, x, sigma, v, v, create_graph=False) + half_square(score(x, sigma))
         ).mean(),
-    "the value is right, but ½‖s‖² does not pull on the network: is s detached?":
+    "the value is right, but ½‖s‖² gives the network no gradient: is s detached?":
         lambda score, x, sigma, v: (slope(score, x, sigma, v, v) + half_square(score(x, sigma).detach())).mean(),
     WRONG_AXIS:
         lambda score, x, *rest: sliced_loss.right(score, x, *rest) * len(x) / x[0].numel(),

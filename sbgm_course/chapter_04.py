@@ -163,7 +163,7 @@ annealed_langevin.mistakes = {
         annealed_with(ratio=lambda sigma, ladder: sigma / ladder[-1]),
     "the step size is measured by the wrong end of the ladder: at which level is it ε?":
         annealed_with(ratio=lambda sigma, ladder: (sigma / ladder[0]) ** 2),
-    "the step size is measured by no level: at the last one it should be ε":
+    "the step size is not divided by σ_L²: at the last level it should be ε":
         annealed_with(ratio=lambda sigma, ladder: sigma**2),
     "the step sizes are upside down: are larger steps safe where the density is wide, or where it is narrow?":
         annealed_with(ratio=lambda sigma, ladder: (ladder[-1] / sigma) ** 2),
@@ -191,7 +191,7 @@ annealed_langevin.mistakes = {
         annealed_with(edited=lambda levels: levels[:1]),
     "the first or the last level is not run":
         (annealed_with(edited=lambda levels: levels[:-1]), annealed_with(edited=lambda levels: levels[1:])),
-    "there is one step a level: where is T?":
+    "there is one step per level: where is T?":
         annealed_with(edited=lambda levels: [level[:1] for level in levels]),
     "T times down the whole ladder: for how long does a chain stay at a level?":
         annealed_with(edited=lambda levels: zip(*levels, strict=True)),
@@ -199,12 +199,12 @@ annealed_langevin.mistakes = {
         annealed_with(edited=lambda levels: [*levels[:-1], levels[-1][1:]]),
     "the last step has no kick: in Algorithm 1 every step has one":
         annealed_with(edited=_without_the_last_kick),
-    "each level has a step too few":
+    "each level has one step too few":
         annealed_with(edited=lambda levels: [level[1:] for level in levels]),
-    "each level has a step too many":
+    "each level has one step too many":
         annealed_with(edited=lambda levels: [level[:1] + level for level in levels]),
     "there is a step of denoising at the end; Algorithm 1 has none": annealed_with(edited=_denoised),
-    "there is a step too many": annealed_with(edited=lambda levels: [*levels, levels[-1][:1]]),
+    "there is one step too many": annealed_with(edited=lambda levels: [*levels, levels[-1][:1]]),
     "the same noise is used in several steps: every step draws its own": (
         annealed_with(draw=lambda step, n_steps: step // n_steps),
         annealed_with(draw=lambda step, n_steps: step % n_steps),

@@ -49,7 +49,7 @@ part_within.mistakes = {
     "these are the directions, added up: how long is the arrow along each of them?": _with_lengths(torch.ones_like),
     "every arrow is split by the directions at the first point: each point has its own":
         lambda arrows, tangents: part_within.right(arrows, tangents[:1].expand_as(tangents)),
-    "only the size of each length counts in your sum: an arrow may also point against a direction":
+    "the lengths are added without their signs: an arrow may also point against a direction":
         _with_lengths(torch.abs),
     "the lengths along the directions are squared": _with_lengths(torch.square),
     "it is divided by the arrow's length: is a cosine asked for, or a length?":

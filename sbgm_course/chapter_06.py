@@ -79,7 +79,7 @@ ncsn_loss.mistakes = {
     "the score is told the level's index: which is its second argument?":
         _ncsn_with(told=lambda sigmas, levels: levels.to(sigmas.dtype)),
     "the score is told log σ: it takes σ itself": _ncsn_with(told=lambda sigmas, levels: sigmas[levels].log()),
-    "divided by the number of levels, too: one level an example is already a mean over them":
+    "divided by the number of levels, too: with one level per example the batch's mean is already one over the levels":
         lambda score, x, sigmas, *rest: ncsn_loss.right(score, x, sigmas, *rest) / len(sigmas),
     "summed over the batch and averaged over an example's coordinates: it is the other way round":
         lambda score, x, *rest: ncsn_loss.right(score, x, *rest) * len(x) / x[0].numel(),
@@ -114,7 +114,7 @@ def _by_columns(h, weight, bias):
 
 
 look_far.mistakes = {
-    "the matrix meets h from the wrong side: which index of W is summed over, p or q?":
+    "the matrix multiplies h from the wrong side: which index of W is summed over, p or q?":
         lambda h, weight, bias: look_far.right(h, weight.T, bias),
     "where is the bias b_p?": lambda h, weight, bias: look_far.right(h, weight, 0 * bias),
     "the bias is averaged over the places: each place has its own":
@@ -180,7 +180,7 @@ renewed.mistakes = {
         _renewed_with(kick=lambda sigma, after: after**2),
         _renewed_with(kick=lambda sigma, after: after**0.5),
     ),
-    "the noise is a difference of levels: the guess has no noise, so that all of it is new":
+    "the size of the noise is a difference of levels: the guess has no noise, so all noise is new":
         _renewed_with(kick=lambda sigma, after: (sigma**2 - after**2) ** 0.5),
     "the noise is subtracted": _renewed_with(kick=lambda sigma, after: -after),
     "the noise is added before the score is asked: guess first, from the x that came in":
@@ -192,7 +192,7 @@ renewed.mistakes = {
     "the score is multiplied by another power of σ: what does Tweedie's formula say?":
         tuple(_renewed_with(power=power) for power in (1, 0, -2)),
     "off by a factor 2: Tweedie's formula has no ½; a Langevin step has one": _renewed_with(factor=0.5),
-    "only a part of the noise is taken off, as by other samplers: here the guess has none, and all of it is new": (
+    "only a part of the noise is taken off, as other samplers do: here the guess has no noise, and all noise is new": (
         lambda score, x, a, b, z: x + (a**2 - b**2) * score(x, a) + b * z,
         lambda score, x, a, b, z: x + (a**2 - b**2) * score(x, a) + b / a * (a**2 - b**2) ** 0.5 * z,
         lambda score, x, a, b, z: x + (a**2 - a * b) * score(x, a),
@@ -200,7 +200,7 @@ renewed.mistakes = {
     "the score, or its factor, is that of the next level: which noise does x have?":
         (_renewed_with(told=1), _renewed_with(of=1), _renewed_with(of=1, told=1)),
     "the two levels are interchanged": _renewed_with(of=1, told=1, kick=lambda sigma, after: sigma),
-    "this is a Langevin step: here the whole way is gone to the guess":
+    "this is a Langevin step: here the step goes all the way to the guess":
         _renewed_with(factor=0.5, kick=lambda sigma, after: sigma),
 }  # fmt: skip
 

@@ -165,12 +165,12 @@ inpaint_step.mistakes = {
         lambda score, x, y, mask, *rest: inpaint_step.right(score, torch.where(mask, y, x), y, mask & False, *rest),
     "no pixel is overwritten: this is a step of Algorithm 1": _inpaint_with(known=lambda x, y, step: step),
     "the known pixels are x's, where they should be y's": _inpaint_with(known=lambda x, y, step: x),
-    "the known pixels still hold what the step made of them, beside y: what does 1 − m do in Algorithm 2?":
+    "the known pixels are y added to what the step made of them: what does 1 − m do in Algorithm 2?":
         _inpaint_with(known=lambda x, y, step: y + step),
     "the known pixels are only half y's": _inpaint_with(known=lambda x, y, step: (y + step) / 2),
     "the known pixels are zero: is y added where the mask is 1?": _inpaint_with(known=lambda x, y, step: 0 * y),
     "there is no drift: where is the score?": _inpaint_with(drift=0.0),
-    "the unknown pixels do not move: it is these that the step is for": _inpaint_with(unknown=lambda x, y, step: x),
+    "the unknown pixels do not move: the step is meant to move them": _inpaint_with(unknown=lambda x, y, step: x),
     "the score is taken at another point: first the step from x, then the known pixels":
         (_inpaint_with(asked=lambda x, y, mask: torch.where(mask, y, x)), _inpaint_with(asked=lambda x, y, mask: y)),
     "the unknown pixels are all zero: the step's own values belong there":

@@ -54,11 +54,11 @@ inception_formula.mistakes = {
     ),
     "the divergence is the wrong way round: it is that of p(y | x) from p(y)":
         lambda p: _reversed_divergences(p).mean().exp(),
-    "only the entropy of p(y): it sees that there are all kinds, not that each is sure":
+    "this is only the entropy of p(y): it sees that there are all kinds, not that each is sure":
         lambda p: _entropies(p.mean(dim=0)).exp(),
-    "only the entropy of p(y | x): it sees how unsure each is, not that there are all kinds":
+    "this is only the entropy of p(y | x): it sees how unsure each is, not that there are all kinds":
         lambda p: _entropies(p).mean().exp(),
-    "only the entropy of p(y | x), with the sign turned": lambda p: (-_entropies(p).mean()).exp(),
+    "this is only the entropy of p(y | x), with the wrong sign": lambda p: (-_entropies(p).mean()).exp(),
     "the divergence from the uniform distribution: p(y) is the mean over the images":
         lambda p: p.shape[1] * (-_entropies(p).mean()).exp(),
     "the exponential of each image's divergence, then the mean: which of the two comes first?":
@@ -67,7 +67,7 @@ inception_formula.mistakes = {
     "averaged over the classes too: a divergence is a sum over them":
         lambda p: (_divergences(p).mean() / p.shape[1]).exp(),
     "the sign is wrong: this is at most 1, and a score is at least 1": lambda p: (-_divergences(p).mean()).exp(),
-    "the mean over ten parts, as is the custom: here p(y) is that of all images together":
+    "this is the mean over ten parts, as is the custom: here p(y) is the mean over all images together":
         lambda p: torch.stack([inception_formula.right(part) for part in p.chunk(10)]).mean(),
     "these are probabilities already: they need no softmax": lambda p: inception_formula.right(p.softmax(dim=1)),
 }  # fmt: skip
@@ -200,7 +200,7 @@ def _mmd_with(
 
 
 squared_mmd.mistakes = {
-    "cut off at 0, or its absolute value: an unbiased estimate of 0 is negative about half of the time":
+    "cut off at 0, or made positive: an unbiased estimate of 0 is negative about half of the time":
         (lambda a, b: squared_mmd.right(a, b).clamp(min=0), lambda a, b: squared_mmd.right(a, b).abs()),
     "the pairs i = j are counted: each image's pair with itself makes this too large":
         _mmd_with(own=torch.mean),
@@ -222,7 +222,7 @@ squared_mmd.mistakes = {
         _mmd_with(weight=1.0),
     "the mixed mean has the wrong sign: equal sets have no distance":
         _mmd_with(weight=-2.0),
-    "the mixed mean is missing: only each set with itself":
+    "the mixed mean is missing: each set is compared only with itself":
         _mmd_with(weight=0.0),
     "this is only the mixed mean":
         _mmd_with(own=lambda k: 0.0, weight=-1.0),

@@ -285,7 +285,7 @@ velocity_of_score.mistakes = {
         _velocity_with(point=lambda y, tau: y),
     "the score was given the right x, and x̂_0 is made of y":
         _with_y(lambda y, sigma, s: -sigma * s - (y + sigma**2 * s)),
-    "neither is y the score's x, nor τ its σ":
+    "y is not the score's x, and τ is not its σ":
         _velocity_with(point=lambda y, tau: y, level=lambda tau: tau),
     "the score was told τ: it knows levels by σ":
         _velocity_with(told=lambda sigma, tau: tau),

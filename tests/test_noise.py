@@ -19,19 +19,17 @@ def test_streams_of_neighbouring_keys_are_uncorrelated():
     assert float(correlations.abs().max()) < 5 / 10_000**0.5
 
 
-@pytest.mark.parametrize("ladder", [sbgm.geometric_sigmas, sbgm.power_sigmas])
 @pytest.mark.parametrize("ends", [(1e300, 1.0), (1.0, 1e-300), (1.0, 1 - 1e-9)])
-def test_a_ladder_that_float32_cannot_hold_is_refused(ladder, ends):
+def test_a_ladder_that_float32_cannot_hold_is_refused(ends):
     """Its levels would be infinite, zero, or equal."""
     with pytest.raises(ValueError, match=r"sigma_max = .* and sigma_min = .* float32 tells 5 levels apart"):
-        ladder(*ends, 5)
+        sbgm.geometric_sigmas(*ends, 5)
 
 
-@pytest.mark.parametrize("ladder", [sbgm.geometric_sigmas, sbgm.power_sigmas])
 @pytest.mark.parametrize("sigma_min", [2.0, 3.0])
-def test_a_ladder_that_does_not_descend_is_named_as_that(ladder, sigma_min):
+def test_a_ladder_that_does_not_descend_is_named_as_that(sigma_min):
     with pytest.raises(ValueError, match=f"sigma_min must be smaller than sigma_max = 2.0, got {sigma_min}"):
-        ladder(2.0, sigma_min, 5)
+        sbgm.geometric_sigmas(2.0, sigma_min, 5)
 
 
 # --- laws of any noise -----------------------------------------------------------------------------------------------
@@ -60,23 +58,6 @@ def test_a_geometric_ladder_descends_in_equal_ratios_between_its_ends(ends, n):
     assert torch.equal(sigmas[[0, -1]], torch.tensor(ends))
     ratio = (ends[0] / ends[1]) ** (1 / (n - 1))
     assert [a / b for a, b in pairwise(sigmas.tolist())] == pytest.approx([ratio] * (n - 1), rel=1e-5)
-
-
-@given(ENDS, LENGTHS, st.floats(0.8, 20.0))
-def test_a_power_ladder_is_even_after_its_root(ends, n, power):
-    sigmas = sbgm.power_sigmas(*ends, n, power)
-    assert (sigmas.shape, sigmas.dtype) == ((n,), torch.float32)
-    assert torch.equal(sigmas[[0, -1]], torch.tensor(ends))
-    roots = [sigma ** (1 / power) for sigma in sigmas.tolist()]
-    steps = [a - b for a, b in pairwise(roots)]
-    assert min(steps) > 0
-    assert steps == pytest.approx([(roots[0] - roots[-1]) / (n - 1)] * (n - 1), rel=1e-3)
-
-
-def test_a_power_ladder_has_karrass_power_unless_told_otherwise():
-    """ρ = 7 (Karras et al. 2022, Eq. 5 and Table 1)."""
-    middle = ((80.0 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
-    assert sbgm.power_sigmas(80.0, 0.002, 3).tolist() == pytest.approx([80.0, middle, 0.002])
 
 
 @given(SEEDS, st.lists(st.integers(0, 2**31), max_size=3), st.integers(0, 2**31))

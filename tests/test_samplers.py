@@ -22,7 +22,6 @@ from properties.strategies import (
     sigmas_of,
     wide,
 )
-from sbgm.samplers import consistent_step_bounds
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -234,14 +233,3 @@ def test_denoising_gives_each_example_its_posterior_mean_under_a_gaussian(x, dat
     assert torch.equal(sbgm.denoise(gaussian_score(1.0, 2.0), x, 0.0), x)
     variance = wide(sigma, x) ** 2
     assert_near(sbgm.denoise(gaussian_score(1.0, 2.0), x, sigma), (2.0 * x + variance) / (2.0 + variance))
-
-
-@given(problems(), SCALES)
-def test_the_bounds_of_consistent_steps_scale_with_the_square_and_are_kept(problem, c):
-    score, x, sigmas = problem
-    low, high = consistent_step_bounds(sigmas)
-    assert 0 < low < high
-    assert consistent_step_bounds([c * s for s in sigmas]) == pytest.approx((c**2 * low, c**2 * high))
-    for step_size in (0.99 * low, 1.01 * high):
-        with pytest.raises(ValueError, match="step_size must be between"):
-            sbgm.consistent_annealed(score, x, sigmas, step_size=step_size, generator=seeded(0))

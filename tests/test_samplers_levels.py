@@ -13,22 +13,18 @@ from sbgm import (
     GaussianMixture,
     SamplerDivergedError,
     ancestral,
-    consistent_annealed,
     denoise,
     final,
     geometric_sigmas,
     paper_mixture,
-    power_sigmas,
-    predictor_corrector,
     probability_flow,
 )
 from sbgm.images.drawing import cost_of
-from sbgm.samplers import consistent_step_bounds
+from sbgm.samplers import level_to_level
 from seeds import seeded
 
 MIXTURE = paper_mixture()
 LADDER = [20.0, 8.0, 4.0, 3.6]
-STEP_BOUNDS = consistent_step_bounds(LADDER)
 from_level_to_level = pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "annealed"])
 
 
@@ -43,57 +39,48 @@ def run(sampler, score, x):
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-def published(sampler, x, generator, step_size=None, n_steps=0):
-    """The chains after each step, by the formulas of the papers, in our ε: ησ_k² = εσ_k²/(2σ_L²).
+def published(x, generator, eta=None):
+    """The chains after each step, by the formulas of the papers.
 
-    Consistent: x + ησ_k²s + σ_{k+1}√(1 − ((1 − η)/r)²) z, r = σ_{k+1}/σ_k. Ancestral, and a predictor, which Langevin
-    steps follow: x + (σ_k² − σ_{k+1}²)s + √(σ_{k+1}²(σ_k² − σ_{k+1}²)/σ_k²) z.
+    With η: x + ησ_k²s + σ_{k+1}√(1 − ((1 − η)/r)²) z, r = σ_{k+1}/σ_k. Without, which is ancestral:
+    x + (σ_k² − σ_{k+1}²)s + √(σ_{k+1}²(σ_k² − σ_{k+1}²)/σ_k²) z.
     """
     for a, b in itertools.pairwise(LADDER):
         z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
         s = MIXTURE.score(x, a)
-        if sampler is consistent_annealed:
-            eta = step_size / (2 * LADDER[-1] ** 2)
+        if eta is not None:
             x = x + eta * a**2 * s + b * math.sqrt(max(0.0, 1 - ((1 - eta) / (b / a)) ** 2)) * z
         else:
             x = x + (a**2 - b**2) * s + math.sqrt(b**2 * (a**2 - b**2) / a**2) * z
         yield x
-        for _ in range(n_steps):
-            alpha = step_size * b**2 / LADDER[-1] ** 2
-            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            x = x + alpha / 2 * MIXTURE.score(x, b) + math.sqrt(alpha) * z
-            yield x
 
 
-@pytest.mark.parametrize(
-    ("sampler", "options"),
-    [
-        (ancestral, {}),
-        (predictor_corrector, {"step_size": 0.3, "n_steps": 2}),
-        (consistent_annealed, {"step_size": STEP_BOUNDS[0]}),
-        (consistent_annealed, {"step_size": sum(STEP_BOUNDS) / 2}),
-        (consistent_annealed, {"step_size": STEP_BOUNDS[1]}),
-    ],
-)
-def test_each_step_is_as_published(sampler, options):
+@pytest.mark.parametrize("eta", [None, 0.6, 1.0, 1.4])  # of the steepest level, from 1 − r to 1 + r
+def test_each_step_is_as_published(eta):
     x = 20 * torch.randn(50, 2, generator=seeded(7), dtype=torch.float64)
-    states = sampler(MIXTURE.score, x, LADDER, generator=seeded(1), **options)
-    for state, expected in zip(states, published(sampler, x, seeded(1), **options), strict=True):
+    if eta is None:
+        states = ancestral(MIXTURE.score, x, LADDER, generator=seeded(1))
+    else:
+        states = level_to_level(MIXTURE.score, x, LADDER, lambda r: eta, generator=seeded(1))
+    for state, expected in zip(states, published(x, seeded(1), eta), strict=True):
         torch.testing.assert_close(state.x, expected)
 
 
-def test_the_bounds_of_consistent_steps_are_those_of_the_steepest_level():
-    assert consistent_step_bounds([4.0, 2.0, 0.5]) == (2 * 0.25 * (1 - 1 / 4), 2 * 0.25 * (1 + 1 / 4))
-
-
-def test_a_consistent_step_that_rounding_puts_below_the_smallest_adds_no_noise():
-    low, _ = consistent_step_bounds([4.0, 2.0, 1.0])
-    options = {"sigmas": [4.0, 2.0, 1.0], "step_size": low * (1 - 5e-7)}
-    ends = [final(consistent_annealed(MIXTURE.score, torch.ones(3, 2), **options, generator=seeded(i))) for i in (1, 2)]
-    assert torch.equal(*ends)
+def test_a_step_that_rounding_puts_below_the_smallest_adds_no_noise():
+    sigmas = [4.0, 2.0, 1.0]
+    states = [
+        level_to_level(MIXTURE.score, torch.ones(3, 2), sigmas, lambda r: 0.5 * (1 - 5e-7), generator=seeded(i))
+        for i in (1, 2)
+    ]
+    assert torch.equal(*map(final, states))
 
 
 # --- the probability flow --------------------------------------------------------------------------------------------
+
+
+def power_sigmas(high, low, n):
+    """Even steps in σ^{1/7}, so that steps differ in ln σ too."""
+    return torch.linspace(high ** (1 / 7), low ** (1 / 7), n, dtype=torch.float64) ** 7
 
 
 @pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2), ("multistep", 2)])
@@ -122,7 +109,7 @@ def test_states_say_where_x_stands_and_what_it_cost(name, denoise_last):
     states = run(sampler, score, torch.zeros(3, 2))
     assert cost_of(sampler) == (len(states), score.evaluations)
     assert score.evaluations == (4 if name == "heun" else len(states) - denoise_last) + denoise_last
-    levels, steps = {"annealed": ((1, 2, 3), 2), "predictor-corrector": ((2, 3), 3)}.get(name, ((2, 3), 1))
+    levels, steps = {"annealed": ((1, 2, 3), 2)}.get(name, ((2, 3), 1))
     expected = [(level, step, 4.0 / 2 ** (level - 1)) for level in levels for step in range(1, steps + 1)]
     if denoise_last:
         expected.append((3, steps + 1, 1.0))
@@ -133,11 +120,9 @@ def test_states_say_where_x_stands_and_what_it_cost(name, denoise_last):
 @pytest.mark.parametrize(
     ("name", "level", "step"),
     [
-        ("consistent", 3, 1),
         ("ancestral", 3, 1),
-        ("predictor-corrector", 2, 2),  # this one and Heun's ask at σ_2 on arriving there
         ("euler", 3, 1),
-        ("heun", 2, 1),
+        ("heun", 2, 1),  # which asks at σ_2 on arriving there
         ("multistep", 3, 1),
     ],
 )
@@ -161,11 +146,3 @@ def test_the_guards_scale_is_the_largest_noise_level(name, pull, diverges):
 
     with pytest.raises(SamplerDivergedError) if diverges else contextlib.nullcontext():
         run(named(name, [4.0, 1.0]), score, torch.zeros(3, 2))
-
-
-def test_a_corrector_beyond_the_bound_raises():
-    options = {"step_size": 5.0, "n_steps": 200, "generator": seeded()}
-    said = r"the bound for data of variance v is 4σ_L²\(1 \+ v/σ_1²\), here 4"
-    with pytest.raises(SamplerDivergedError, match=said) as caught:
-        final(predictor_corrector(gaussian(0.01).score, torch.ones(20, 1), [2.0, 1.0], **options))
-    assert (caught.value.step_size, caught.value.bound) == (5.0, pytest.approx(4.0))

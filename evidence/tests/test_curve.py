@@ -1,6 +1,7 @@
 """The recorded curve: its entries, a run that is stopped and goes on, and a record that must match its weights."""
 
 import functools
+import itertools
 import json
 import math
 
@@ -26,7 +27,7 @@ from curve import (
     variance_ratio,
 )
 from laws import annealed_variance
-from sbgm import geometric_sigmas
+from sbgm import GaussianMixture, denoise, geometric_sigmas, paper_mixture
 from sbgm.images import weights
 from sbgm.images.devices import autocast
 from sbgm.images.drawing import fitted_start, generate, uniform_start
@@ -37,7 +38,7 @@ from sbgm.measure import quantise
 from sbgm.measure.judging import some_images
 from sbgm.networks import guided
 from sbgm.noise import derived_generator
-from sbgm.samplers import consistent_step_bounds, final
+from sbgm.samplers import SamplerDivergedError, final
 
 DIGITS = some_images("mnist_small", "train", 500)
 CURVES = sorted(path.stem for path in ledger.results_folder().glob(f"{curve.CURVE}*.json"))
@@ -115,8 +116,8 @@ def test_renewing_takes_one_minus_r_to_the_one_plus_c(c):
     r = sampler.sigmas[1] / sampler.sigmas[0]
     assert sampler.evaluations == 50
     assert sampler.step_size / (2 * 0.01**2) == pytest.approx(1 - r ** (1 + c), rel=1e-4)
-    low, high = consistent_step_bounds(sampler.sigmas)
-    assert low < sampler.step_size < high
+    eta = sampler.step_size / (2 * 0.01**2)
+    assert 1 - r < eta < 1 + r  # else some level has no real amount of fresh noise
 
 
 def test_starts_are_data_plus_noise_of_the_first_level():
@@ -222,6 +223,58 @@ def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
     found = SamplerCurve(points, {}, {}, pandas.DataFrame())
     assert tuple(found.algorithm_1()) == rows[2]
     assert found.cheaper().index.tolist() == [5, 4]  # Heun's 99 are more than a tenth of 951
+
+
+# --- samplers and a ladder that no chapter has ------------------------------------------------------------------------
+
+MIXTURE = paper_mixture()
+STEEP = [20.0, 8.0, 4.0, 3.6]
+
+
+@pytest.mark.parametrize("n_steps", [None, 2])
+def test_each_step_is_as_published(n_steps):
+    """Consistent: η = ε/(2σ_L²). A corrector's steps have α = εσ²/σ_L², after an ancestral one."""
+    x = 20 * torch.randn(50, 2, generator=derived_generator(7), dtype=torch.float64)
+    sampler = curve.predictor_corrector if n_steps else curve.consistent_annealed
+    options = {"step_size": 0.3, "n_steps": n_steps} if n_steps else {"step_size": 2 * 3.6**2}
+    states = sampler(MIXTURE.score, x, STEEP, generator=derived_generator(1), **options, denoise_last=True)
+    generator = derived_generator(1)
+
+    def z():
+        return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+    for level, (a, b) in enumerate(itertools.pairwise(STEEP), start=2):
+        s = MIXTURE.score(x, a)
+        if n_steps:
+            x = x + (a**2 - b**2) * s + math.sqrt(b**2 * (a**2 - b**2) / a**2) * z()
+        else:
+            x = x + a**2 * s + b * z()  # η = 1 replaces all the noise
+        for step in range(1, 2 + (n_steps or 0)):
+            if step > 1:
+                alpha = 0.3 * b**2 / STEEP[-1] ** 2
+                x = x + alpha / 2 * MIXTURE.score(x, b) + math.sqrt(alpha) * z()
+            state = next(states)
+            torch.testing.assert_close(state.x, x)
+            assert (state.level, state.step, state.sigma) == (level, step, b)
+    (last,) = states
+    torch.testing.assert_close(last.x, denoise(MIXTURE.score, x, STEEP[-1]))
+    assert (last.level, last.step) == (4, 2 + (n_steps or 0))
+
+
+def test_a_corrector_beyond_the_bound_raises():
+    score = GaussianMixture([1.0], [[0.0]], 0.1).score
+    options = {"step_size": 5.0, "n_steps": 200, "generator": derived_generator(0)}
+    states = curve.predictor_corrector(score, torch.ones(20, 1), [2.0, 1.0], **options)
+    with pytest.raises(SamplerDivergedError, match=r"the bound for data of variance v is 4σ_L²\(1 \+ v/σ_1²\), here 4"):
+        final(states)
+
+
+def test_a_power_ladder_is_even_in_the_seventh_root():
+    """ρ = 7 (Karras et al. 2022, Eq. 5 and Table 1)."""
+    sigmas = curve.power_sigmas(80.0, 0.002, 18)
+    assert torch.equal(sigmas[[0, -1]], torch.tensor([80.0, 0.002]))
+    roots = sigmas.double() ** (1 / 7)
+    assert roots.diff().tolist() == pytest.approx([(0.002 ** (1 / 7) - 80 ** (1 / 7)) / 17] * 17, rel=1e-4)
 
 
 # --- samplers of a given cost, on Gaussian data where the distance is exact -------------------------------------------

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sbgm.files import cache_folder, data_folder, from_extra, load_tensors, shipped_folder
-from sbgm.guard import Generator, checked, one_of, require_batch
+from sbgm.guard import checked, one_of
 
 __all__ = [
     "NAMES",
@@ -24,11 +24,11 @@ __all__ = [
     "SPLITS",
     "DataNotFoundError",
     "DataSet",
-    "dequantise",
+    "dequantised",
+    "flipped",
     "is_available",
     "load_images",
     "load_labels",
-    "random_flip",
 ]
 
 SPLITS = ("train", "test")
@@ -142,8 +142,7 @@ def not_readable(name: str, reason: str) -> DataNotFoundError:
 # --- before training -------------------------------------------------------------------------------------------------
 
 
-@checked
-def dequantise(x: Images, *, generator: Generator) -> Tensor:
+def dequantised(x: Tensor, generator: torch.Generator) -> Tensor:
     """Spread each of the 256 grey values evenly over its own 1/256 of [0, 1].
 
         x · 255/256 + u/256,  u ~ U[0, 1)                 (the authors' code)
@@ -159,21 +158,15 @@ def dequantise(x: Images, *, generator: Generator) -> Tensor:
 
     Example:
         >>> x = torch.tensor([[[[0.0, 1.0]]]])
-        >>> y = sbgm.dequantise(x, generator=torch.Generator().manual_seed(0))
+        >>> y = sbgm.images.data.dequantised(x, torch.Generator().manual_seed(0))
         >>> (256 * y).floor()  # every grey value stays in its own bin
         tensor([[[[  0., 255.]]]])
     """
-    return dequantised(x, generator)
-
-
-def dequantised(x: Tensor, generator: torch.Generator) -> Tensor:
-    """What `dequantise` returns, without a look at the images."""
     u = torch.rand(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
     return (x * 255 + u.to(x.device)) / 256
 
 
-@checked
-def random_flip(x: Images, *, generator: Generator) -> Tensor:
+def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image left to right with probability ½, as the authors do on CelebA and CIFAR-10.
 
     Args:
@@ -185,29 +178,12 @@ def random_flip(x: Images, *, generator: Generator) -> Tensor:
 
     Example:
         >>> x = torch.tensor([0.0, 1.0]).expand(1000, 1, 1, 2)  # a thousand images, black left and white right
-        >>> flipped = sbgm.random_flip(x, generator=torch.Generator().manual_seed(0))
-        >>> f"{flipped[..., 0].mean():.1f}"  # the share that is white on the left
+        >>> mirrored = sbgm.images.data.flipped(x, torch.Generator().manual_seed(0))
+        >>> f"{mirrored[..., 0].mean():.1f}"  # the share that is white on the left
         '0.5'
     """
-    return flipped(x, generator)
-
-
-def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
-    """What `random_flip` returns, without a look at the images."""
     u = torch.rand(len(x), 1, 1, 1, generator=generator, device=generator.device)
     return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
-
-
-def _images(x: Tensor, name: str) -> None:
-    require_batch(x, name)
-    if x.ndim != 4:
-        raise ValueError(f"{name} must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
-    low, high = x.detach().aminmax()
-    if low < 0 or high > 1:
-        raise ValueError(f"{name} must be images in [0, 1], got values from {low:g} to {high:g}")
-
-
-Images = Annotated[Tensor, _images]  # (B, C, H, W) in [0, 1]
 
 
 # --- scikit-learn's: handwritten digits, and patches of two photographs ----------------------------------------------

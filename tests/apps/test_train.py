@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-import sbgm
 from processes import sbgm_on_two_processes
 from sbgm import __main__ as cli
 from sbgm import save_network
@@ -175,10 +174,10 @@ def test_the_parts_of_a_batch_make_the_same_step_as_the_whole(tmp_path, monkeypa
     """A loss that draws nothing has the same value and gradient in parts."""
 
     def draws_nothing(score, x, sigmas, generator):
-        return (score(x, 1.0) - x).square().mean()
+        return (score(x, 1.0) - x).square().flatten(1).mean(dim=1)
 
-    monkeypatch.setattr(sbgm, "ncsn_loss", draws_nothing)
-    monkeypatch.setattr(sbgm, "dequantise", lambda x, generator: x)
+    monkeypatch.setattr(program, "ncsn_losses", draws_nothing)
+    monkeypatch.setattr(program, "dequantised", lambda x, generator: x)
     whole = tmp_path / "whole"
     parts = tmp_path / "parts"
     loss = run(whole, changed(steps=1))

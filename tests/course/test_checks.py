@@ -32,7 +32,7 @@ def test_each_exercise_is_found_by_its_name():
 @pytest.mark.parametrize("name", EXERCISES)
 def test_an_exercise_states_what_it_asks_and_has_enough_answers(name):
     assert f"`{name}(" in EXERCISES[name].__doc__
-    assert len(EXERCISES[name].mistakes) >= 6
+    assert len(EXERCISES[name].mistakes) >= 6, f"{name} must name at least six mistakes"
     table = f"tests/answers/chapter_{EXERCISES[name].chapter:02d}.py"
     assert len(ANSWERS[name].right) >= 3, f"{table} must have at least two right answers to {name}"
 

@@ -13,7 +13,7 @@ from properties.comparing import untouched
 from sbgm.apps.download import download
 from sbgm.files import cache_folder, data_folder, shipped_folder
 from sbgm.images import data
-from sbgm.images.data import dequantise, load_images, load_labels, random_flip
+from sbgm.images.data import dequantised, load_images, load_labels
 from seeds import seeded
 
 # --- names and folders -----------------------------------------------------------------------------------------------
@@ -95,11 +95,11 @@ def test_each_digits_label_is_scikit_learns_in_the_order_of_the_images():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dequantise_is_the_formula(dtype):
+def test_dequantising_is_the_formula(dtype):
     x = torch.rand(5, 3, 4, 6, generator=seeded(), dtype=dtype)
     u = torch.rand(x.shape, generator=seeded(1), dtype=dtype)
     with untouched(x):
-        y = dequantise(x, generator=seeded(1))
+        y = dequantised(x, seeded(1))
     torch.testing.assert_close(y, x * 255 / 256 + u / 256, rtol=0, atol=2e-7)
     assert y.dtype == dtype
 
@@ -109,7 +109,7 @@ def test_a_flipped_image_is_numpys_and_half_of_them_are():
     n = 4096
     x = torch.rand(n, 2, 3, 5, generator=seeded())
     with untouched(x):
-        y = random_flip(x, generator=seeded(1))
+        y = data.flipped(x, seeded(1))
     mirrored = torch.from_numpy(np.flip(x.numpy(), axis=3).copy())
     flipped = (y == mirrored).flatten(1).all(dim=1)
     kept = (y == x).flatten(1).all(dim=1)

@@ -63,7 +63,7 @@ def test_shown_images_are_of_256_shades_and_stay_as_they_are(x):
 def test_quantising_undoes_dequantising(x, seed):
     x = shown(x)
     with untouched(x):
-        spread = data.dequantise(x, generator=seeded(seed))
+        spread = data.dequantised(x, seeded(seed))
     assert_like(spread, x)
     assert 0 <= float(spread.min()) <= float(spread.max()) <= 1
     assert torch.equal(quantise(spread), (255 * x).round().to(torch.uint8))

@@ -129,7 +129,8 @@ def test_a_changed_network_has_a_file_of_its_own_and_is_drawn_in_this_chapter_on
             cell = source[source.index("class ") :].replace(*CHANGES[change], 1)
             exec(cell, page)
     exec(TAKEN, page)
-    assert capsys.readouterr().out.endswith("has no weights for it: the cells below draw with ours\n")
+    says = "no weights for your changed network: the cells below draw with the unchanged one\n"
+    assert capsys.readouterr().out.endswith(says)
     exec(asked(3), page)
     assert [path.name for path in tmp_path.iterdir()] == ["my_network.safetensors"]
     assert f"kept in {tmp_path / 'my_network.safetensors'}, after 3 of 3 steps" in capsys.readouterr().out

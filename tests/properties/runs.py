@@ -8,14 +8,12 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import Score, batches, ladders, scores
-from sbgm.samplers import State, consistent_step_bounds
+from sbgm.samplers import State
 
 FLOAT64 = st.just(torch.float64)
 SAMPLERS = {  # from level to level, and the settings of each beside the ladder
     "annealed": (sbgm.annealed_langevin, ("step_size", "n_steps")),
-    "consistent": (sbgm.consistent_annealed, ("step_size",)),
     "ancestral": (sbgm.ancestral, ()),
-    "predictor-corrector": (sbgm.predictor_corrector, ("step_size", "n_steps")),
     "euler": (sbgm.probability_flow, ()),
     "heun": (sbgm.probability_flow, ()),
     "multistep": (sbgm.probability_flow, ()),
@@ -25,11 +23,8 @@ Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]
 
 def named(name: str, sigmas: list[float], *, denoise_last: bool = False) -> Callable[..., Iterator[State]]:
     """run(score, x, generator) of a ladder with a stable step size, and two Langevin steps per level, if any."""
-    low, high = consistent_step_bounds(sigmas)
     sampler, its_settings = SAMPLERS[name]
     steps = {"step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
-    if name == "consistent":
-        steps["step_size"] = low + 0.3 * (high - low)
     settings = {setting: steps[setting] for setting in its_settings}
 
     def run(score: Score, x: Tensor, generator: torch.Generator | None) -> Iterator[State]:
@@ -70,9 +65,7 @@ OF_LIBRARY = {  # the function of `sbgm.samplers` that a run is of
     "metropolis": "metropolis_langevin",
     "inpaint": "inpaint",
     "annealed": "annealed_langevin",
-    "consistent": "consistent_annealed",
     "ancestral": "ancestral",
-    "predictor-corrector": "predictor_corrector",
     "euler": "probability_flow",
     "heun": "probability_flow",
     "multistep": "probability_flow",
