@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 import drawing as drawing_module
 import ledger
+import levels
 from claims.I5 import measure as I5
 from claims.I5.measure import N_SHEET, measure_cell, noise_on_constant_pixels, noise_ratio
-from claims.N1 import measure as N1
 from drawing import Drawn
 from recipes import DigitsTraining
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
@@ -138,8 +138,8 @@ def test_equal_cells_have_a_ratio_near_one_and_one_that_is_worse_is_found():
 
 
 def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
-    monkeypatch.setattr(N1, "SETTINGS", DigitsTraining(width=16, n_blocks=1, n_steps=20))
-    monkeypatch.setattr(N1, "N_NETWORKS", 2)
+    monkeypatch.setattr(levels, "SETTINGS", DigitsTraining(width=16, n_blocks=1, n_steps=20))
+    monkeypatch.setattr(levels, "N_NETWORKS", 2)
     monkeypatch.setattr(I5, "N_OF_CELL", 220)
     monkeypatch.setattr(I5, "N_DIGITS", 80)
     monkeypatch.setattr(I5, "N_STEPS", (30, 50))
