@@ -66,7 +66,7 @@ def estimate(values: Finite) -> Estimate:
 
 
 def estimated(values: Tensor) -> Estimate:
-    """What `estimate` returns, of values that may be NaN or infinite too."""
+    """The mean and its standard error as by `estimate`, where a value may also be NaN or infinite."""
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values must be two or more independent numbers, (n,), got shape {tuple(values.shape)}")
     values = values.cpu().double()

@@ -196,7 +196,7 @@ def judge(
 
     Grey images: Fréchet and kernel distances in the features of `feature_space`; recall and coverage (`prdc`); for
     MNIST, of how many images each classifier is at least 90 % sure, and whether the judge sees each class as often as
-    the data have it. Colour images: the kernel distance of their contours; for `kid` and `fid` see these. All: how far
+    the data have it. Colour images: the kernel distance of their contours; for more see `kid` and `fid`. All: how far
     the nearest training images are, in pixels. Samples are clamped to [0, 1] and quantised first.
 
     The controls are of the split that is no reference, and as many as the samples where it holds so many. Beside the
