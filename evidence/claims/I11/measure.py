@@ -1,7 +1,7 @@
 """I11: what plain Langevin dynamics leaves of test digits, by scores that were learned without noise and with a little.
 
-Two kinds of network differ in nothing but the noise on their training images: ten without, and five with, from the seeds
-of the first five. What is trained is kept; a run that was stopped goes on with the next 50 iterations.
+Two kinds of network differ in nothing but the noise on their training images: ten without, and five with, from the
+seeds of the first five. What is trained is kept; a run that was stopped goes on with the next 50 iterations.
 """
 
 import dataclasses
