@@ -1,10 +1,10 @@
 """How much trainings of the MNIST network differ: numbers of N1, N2, N5, I1, I4, I6 and I7, for files of weights.
 
-`python evidence/trainings.py runs/seed1 runs/seed2 runs/seed3` prints each number for each training, and the mean
-± twice its standard error by Student's distribution; `data/results/trainings.csv` is that table. It writes no record.
-Samples are kept; a run that was stopped goes on with the next batch. Fréchet distances depend on the number of samples:
-compare those of as many. The table that ships is of three trainings of 3,000 steps, by `--samples 130 --steps 40
---step-size 5e-5 --precision fp32`; it is older than I4's distances over those of turned digits.
+`python evidence/trainings.py runs/seed1 runs/seed2 runs/seed3` prints each number for each training, and of two or more
+the mean ± twice its standard error by Student's distribution; `data/results/trainings.csv` is that table. It writes no
+record. Samples are kept; a run that was stopped goes on with the next batch. Fréchet distances depend on the number of
+samples: compare those of as many. The table that ships is of three trainings of 3,000 steps, by `--samples 130 --steps
+40 --step-size 5e-5 --precision fp32`; it is older than I4's distances over those of turned digits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,16 +89,20 @@ def between(trainings: Sequence[dict[str, float]]) -> dict[str, Estimate]:
 
 
 def table_of(trainings: Mapping[str, dict[str, float]]) -> pandas.DataFrame:
-    """A row a number: its label, its value in each training by name, the mean and its ±."""
+    """A row a number: its label, its value in each training by name; of two or more also the mean and its ±."""
     table = pandas.DataFrame(trainings).rename_axis("number").reset_index()
+    if len(trainings) < 2:
+        return table
     means = between(list(trainings.values()))
     return table.assign(mean=[x.value for x in means.values()], plus_minus=[2 * x.se for x in means.values()])
 
 
 def main() -> None:
-    """Draw with each network, measure, print the table, and write it among the results."""
+    """Draw with each network, measure, print the table, and write it."""
+    to = results_folder() / "trainings.csv"
     more = {
-        "weights": {"nargs": "+", "help": "files of weights, or folders of runs; two or more"},
+        "weights": {"nargs": "+", "help": "files of weights, or folders of runs"},
+        "--to": {"type": Path, "default": to, "help": f"the table's file ({to})"},
         "--samples": {"dest": "n_samples", "type": int, "default": 250, "help": "of each network, more than 128 (250)"},
         "--steps": {"dest": "n_steps", "type": int, "default": 100, "help": "T, Langevin steps per level (100)"},
         "--step-size": {"type": float, "default": 2e-5, "help": "ε (2e-5)"},
@@ -106,12 +110,11 @@ def main() -> None:
     }
     options = script_options(__doc__, "samples", draws=True, more=more)
     networks = options.pop("weights")
-    if len(set(networks)) < 2:
-        raise ValueError(f"WEIGHTS must name two trainings or more, got {' '.join(networks)}")
+    to = options.pop("to")
     require_enough_digits(samples=options["n_samples"])
     table = table_of({weights: of_training(weights, **options) for weights in networks})
     print(table.to_string(index=False, float_format="{:.4g}".format))
-    attach(results_folder() / "trainings.csv", table, {}, networks=[])
+    attach(to, table, {}, networks=[])
 
 
 if __name__ == "__main__":

@@ -116,11 +116,11 @@ def test_no_noise_must_drive_chains_away_and_noise_must_hold_them_over_seeds():
     found = by_label(I11.i11_measurements(arms, losses, digits, digits))
     assert set(ledger.claims()["I11"].bounds) < set(found)
     assert all(m.met for m in found.values())
-    raw = found["no noise: log₁₀ of distance over free diffusion's, five networks"]
+    raw = found["no noise: log₁₀ of distance over free diffusion's, ten networks"]
     logs = of_networks(torch.tensor([1.8, 2.0, 2.2]).log10())
     assert (raw.value, raw.se) == (pytest.approx(logs.value, rel=1e-4), pytest.approx(logs.se, rel=1e-4))
-    assert found["σ = 0.01: distance over free diffusion's, the smallest of five"].value == pytest.approx(0.5)
-    assert found["no noise: distance over free diffusion's, the largest of five"].value == pytest.approx(2.2)
+    assert found["σ = 0.01: distance over free diffusion's, the smallest"].value == pytest.approx(0.5)
+    assert found["no noise: distance over free diffusion's, the largest"].value == pytest.approx(2.2)
     assert found["no noise, from noise: RMS distance to the nearest training digit"].value == pytest.approx(0.5)
     assert found["no noise: networks whose loss has passed that of a zero score"].value == 3
     assert found["σ = 0.01: networks whose loss has passed that of a zero score"].value == 0
@@ -129,15 +129,17 @@ def test_no_noise_must_drive_chains_away_and_noise_must_hold_them_over_seeds():
 
 
 def test_i11_trains_both_kinds_alike_and_goes_on_from_what_is_kept(mnist, results, tmp_path, monkeypatch):
-    for name, value in {"N_NETWORKS": 2, "N_ITERATIONS": 2, "N_STEPS": 1, "N_DIGITS": 3, "N_FROM_NOISE": 2}.items():
+    for name, value in {"N_ITERATIONS": 2, "N_STEPS": 1, "N_DIGITS": 3, "N_FROM_NOISE": 2}.items():
         monkeypatch.setattr(I11, name, value)
+    monkeypatch.setattr(I11, "N_NETWORKS", {"no noise": 3, "σ = 0.01": 2})
     record = I11.measure(tmp_path / "I11")
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I11"].bounds)
     assert ledger.outcome(record)
     kept = record.tensors
     assert kept["no noise, from digits"].shape == (3, 1, 28, 28)
     assert kept["σ = 0.01, from noise"].shape == (I11.N_FROM_NOISE, 1, 28, 28)
-    assert kept["losses, no noise"].shape == (2, 2)
+    assert kept["losses, no noise"].shape == (3, 2)
+    assert kept["losses, σ = 0.01"].shape == (2, 2)
     monkeypatch.setattr("figure1.sliced_score_matching_loss", None)  # nothing is trained again
     assert I11.measure(tmp_path / "I11").measurements == record.measurements
 
