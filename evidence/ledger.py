@@ -82,7 +82,7 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number in so many digits, without zeros at the end: "7,590", "0.0177", "3.5·10¹¹"; a whole number in full."""
+    """A number in so many digits, or a whole one below a million in full: "0.0177", "7,590", "3.5·10¹¹"."""
     rounded = value if float(value).is_integer() else float(f"{value:.{digits}g}")
     text, _, power = f"{rounded:,g}".partition("e")
     if power:
@@ -296,7 +296,7 @@ def _measurement(kind: str, label: str, value: Value, se: float | None, bound: B
         se = value.se
         value = value.value
     numbers = {"value": value, "low": bound.low, "high": bound.high, "se": se}
-    floats = {name: float(number) for name, number in numbers.items() if number is not None}  # as records hold them
+    floats = {name: float(x) for name, x in numbers.items() if x is not None}  # as records hold them
     return Measurement(kind, label, yardstick=bound.control, **floats)
 
 
@@ -343,7 +343,9 @@ def filled(words: str, numbers: Mapping[str, Bound] | Mapping[str, Measurement])
         form, label, percent = named.groups()
         if "log₁₀" in label:
             return numbers[label].told_as_factor()
-        return numbers[label].told(form, 100) + percent.removeprefix(" in") if percent else numbers[label].told(form, 1)
+        if percent:
+            return f"{numbers[label].told(form, 100)} %"
+        return numbers[label].told(form, 1)
 
     return NAMED.sub(told, words)
 
@@ -395,11 +397,7 @@ class Record:
         return {m.label: m for m in self.measurements}
 
     def measurement(self, label: str) -> Measurement:
-        """The one of this label.
-
-        Raises:
-            KeyError: there is none.
-        """
+        """The one of this label; a KeyError where there is none."""
         return self.numbers[label]
 
     @property
@@ -478,7 +476,7 @@ def load_record(claim_id: str) -> Record:
 def read_record(file: Path) -> Record:
     """The record that a JSON file holds, whatever its networks."""
     fields = json.loads(file.read_text(encoding="utf-8"))
-    fields["measurements"] = tuple(Measurement(**number) for number in fields["measurements"])
+    fields["measurements"] = tuple(Measurement(**m) for m in fields["measurements"])
     return Record(**fields)
 
 
@@ -502,11 +500,7 @@ def save_record(record: Record, folder: Path | None = None) -> Record:
 
 
 def attached_file(record: Record) -> Path:
-    """The file that a committed record rests on.
-
-    Raises:
-        ValueError: it is missing, or not the one that was recorded.
-    """
+    """The file that a committed record rests on, see `as_recorded`."""
     return as_recorded(record_file(record.id, suffix=Path(record.facts["file"]).suffix), record.facts)
 
 
@@ -577,12 +571,12 @@ def seed(claim_id: str) -> int:
 def declaration(claim_id: str) -> str:
     """The commit in which the measure and the bounds of a claim that is measured now were declared.
 
-    It is the record's while its bounds stand, and else the last one that changed them. So it is the same in a clone of
-    one commit, and where there is no git.
+    It is the record's while its bounds stand, and else the last one that changed claim.toml or measure.py. So it is the
+    same in a clone of one commit, and where there is no git.
 
     Raises:
-        ValueError: the claim's claim.toml or measure.py has changes that are not committed, or there is neither git nor
-            a record of these bounds.
+        ValueError: one of the two has changes that are not committed, or there is neither git nor a record of these
+            bounds.
     """
 
     def git(*words: str) -> str:
@@ -602,11 +596,7 @@ def declaration(claim_id: str) -> str:
 
 
 def _settled(claim_id: str, measurements: Sequence[Measurement], narrower: str, **fields: Any) -> Record:
-    """The record of a claim, measured today, with the status that its measurements bear.
-
-    Raises:
-        AssertionError: a guard does not hold; the message shows it.
-    """
+    """The record of a claim, measured today, with the status that its measurements bear, unless a guard fails."""
     moved = [m for m in measurements if m.kind == "guard" and not m.holds]
     if moved:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
@@ -683,9 +673,7 @@ def record(
             record.safetensors; or a table, for record.csv.
         facts: how it was measured.
 
-    Raises:
-        AssertionError: a guard does not hold; nothing is recorded.
-        ValueError: the claim has changes that are not committed.
+    It raises as `settle` does, and then records nothing.
     """
     words = {"data": data, "note": note, "commit": declaration(claim_id)}
     entry = _settled(claim_id, measurements, narrower, **words)
@@ -729,9 +717,6 @@ def script_options(
 
     Returns:
         The folder, the machine of a script that draws, and its own options, by name.
-
-    Raises:
-        ValueError: the claim has changes that are not committed.
     """
     home = runs_folder() / folder
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -59,13 +59,13 @@ DECIDED = {
     "inconclusive": "○ **inconclusive**",
 }
 """The words in the tables; a claim that reads otherwise stands in the list below them."""
+STATUSES = (*DECIDED, "reported", "waits for a GPU", WAITS)
 COUNTED = {
     "reproduced": "reproduced in full",
-    **{status: status for status in ("reproduced in part", "not reproduced", "inconclusive", "reported")},
     "waits for a GPU": "waiting for a GPU",
     WAITS: "waiting to be measured again",
 }
-"""How README counts each word, in this order."""
+"""What README's count says in place of a word."""
 TABLE_HEAD = ("| claim | expected | measured | word |", "|---|---|---|---|")
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 
@@ -175,11 +175,8 @@ def word_and_why(record: Record) -> str:
     claim = ledger.claims()[record.id]
     unmet = [str(m) for m in record.of_kind("expected") if not m.met]
     why = [ledger.filled(claim.missed, record.numbers)] if unmet and claim.missed else unmet
-    mark = ""
-    if record.narrower:
-        mark = claim.mark
-        why.append(claim.narrow)
-    reason = "; ".join(filter(None, why))
+    mark, narrow = (claim.mark, claim.narrow) if record.narrower else ("", "")
+    reason = "; ".join(filter(None, [*why, narrow]))
     return f"{DECIDED[ledger.reads(record)]}{mark}{reason and f': {reason}'}"
 
 
@@ -217,8 +214,8 @@ def count_line(records: Mapping[str, Record]) -> str:
     for where, images in (("not about images", False), ("about images", True)):
         group = [record for record in records.values() if ledger.claims()[record.id].images is images]
         statuses = Counter(map(ledger.reads, group))
-        counts = ", ".join(f"{statuses[status]} {words}" for status, words in COUNTED.items() if statuses[status])
-        found = " and ".join(counts.rsplit(", ", 1))
+        counts = [f"{statuses[word]} {COUNTED.get(word, word)}" for word in STATUSES if statuses[word]]
+        found = " and ".join(", ".join(counts).rsplit(", ", 1))
         sentences.append(f"Of the {len(group)} {where}, we found {found}.")
     return " ".join(sentences)
 

@@ -133,27 +133,6 @@ def test_no_number_of_a_bound_is_typed_by_hand(claim_id):
 # --- numbers in words -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "se", "text"),
-    [
-        (-3.48e-12, None, "−3.48·10⁻¹²"),
-        (3.48e11, None, "3.48·10¹¹"),
-        (0.01774, None, "0.0177"),
-        (7589.3, None, "7,590"),
-        (4_999.0, None, "4,999"),
-        (math.inf, None, "inf"),
-        (1.0, 0.0, "1"),
-        (779.0, 90.0, "780 ± 180"),
-        (8654.0, 13.0, "8,650 ± 30"),
-        (0.0374, 0.006, "0.037 ± 0.012"),
-        (-0.0004, 0.0022, "0.000 ± 0.004"),
-        (-0.98362, 0.01, "−0.98 ± 0.02"),
-    ],
-)
-def test_a_number_has_three_digits_or_those_that_its_error_bears(value, se, text):
-    assert reported("x", value, se=se).told() == text
-
-
 BOUNDS = {
     "a": Bound(0.49, 0.51),
     "b": Bound(high=0.01),
@@ -162,24 +141,37 @@ BOUNDS = {
     "e": Bound(high=1e-6),
     "log₁₀ of f": Bound(low=0.699),
 }
-NUMBERS = Record("L91", "", (reported("a", 0.5131, se=0.002), reported("log₁₀ of f", 1.24, se=0.15))).numbers
+MEASURED = {"a": (0.5131, 0.002), "b": (779, 90), "c": (8654, 13), "d": (-0.0004, 0.0022), "log₁₀ of f": (1.24, 0.15)}
+MEASURED |= {"g": (-3.48e-12, None), "h": (348e9, 0), "i": (7589.3, None), "j": (4999, None), "k": (0.017742, None)}
 
 
 @pytest.mark.parametrize(
-    ("words", "numbers", "told"),
+    ("words", "told"),
     [
-        ("{a}; {b}, {c}", BOUNDS, "0.49 to 0.51; at most 0.01, −3 to 3"),
-        ("{d} switch, {e}, {log₁₀ of f}", BOUNDS, "0 switch, at most 1·10⁻⁶, at least 5"),
-        ("{end of c}, {end of b}, off by {end of a}", BOUNDS, "3, 0.01, off by 0.01"),
-        ("{b in %}, {end of b in %}", BOUNDS, "at most 1 %, 1 %"),
-        ("{a} of them, {a in %}", NUMBERS, "0.513 ± 0.004 of them, 51.3 ± 0.4 %"),
-        ("{about a}, {about a in %}; {log₁₀ of f}", NUMBERS, "0.51, 51 %; 17 (8.7 to 35)"),
+        ("{a}; {b}, {c}", "0.49 to 0.51; at most 0.01, −3 to 3"),
+        ("{d} switch, {e}, {log₁₀ of f}", "0 switch, at most 1·10⁻⁶, at least 5"),
+        ("{end of c}, {end of b}, off by {end of a}", "3, 0.01, off by 0.01"),
+        ("{b in %}, {end of b in %}", "at most 1 %, 1 %"),
     ],
 )
-def test_a_sentence_takes_its_numbers_from_the_bounds_or_from_the_record(words, numbers, told):
-    assert ledger.filled(words, numbers) == told
+def test_a_sentence_takes_its_numbers_from_the_bounds(words, told):
+    assert ledger.filled(words, BOUNDS) == told
     with pytest.raises(KeyError, match="speed"):
-        ledger.filled("{speed}", numbers)
+        ledger.filled("{speed}", BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("{a} of them, {a in %}", "0.513 ± 0.004 of them, 51.3 ± 0.4 %"),
+        ("{about a}, {about a in %}; {log₁₀ of f}", "0.51, 51 %; 17 (8.7 to 35)"),
+        ("{b}, {c}, {d}", "780 ± 180, 8,650 ± 30, 0.000 ± 0.004"),
+        ("{g}, {h}, {i}, {j}, {k}", "−3.48·10⁻¹², 3.48·10¹¹, 7,590, 4,999, 0.0177"),
+    ],
+)
+def test_a_number_has_three_digits_or_those_that_its_error_bears(words, told):
+    numbers = tuple(reported(label, value, se=se) for label, (value, se) in MEASURED.items())
+    assert ledger.filled(words, Record("L91", "", numbers).numbers) == told
 
 
 # --- the word ---------------------------------------------------------------------------------------------------------
@@ -213,52 +205,31 @@ def test_a_number_is_held_to_its_declared_bound_and_an_estimate_brings_its_stand
     assert ledger.declared("L91", "control: rest", torch.tensor(2)) == expected(
         "control: rest", 2, high=1, yardstick=True
     )
-    with pytest.raises(KeyError, match="length"):
-        ledger.declared("L91", "length", 1)
     assert reported("x", share(9, 100)).se == pytest.approx(math.sqrt(0.09 * 0.91 / 100))
 
 
 # --- entering ---------------------------------------------------------------------------------------------------------
 
-RECORD = Record(
-    "L92",
-    "reproduced",
-    (expected("speed", 68.9, low=5.0), guard("move", 0.0, high=0.1, se=0.001), reported("raw", -1e300)),
-    data="CIFAR-10",
-    note="½ of one run – “so to say”",
-    day="2026-11-27",
-    commit="12ab",
-    bounds=ledger.bounds_hash(MADE_UP["L92"]),
-    facts={"iterations": 6000, "hardware": "two cores", "command": "python evidence/measure.py L92"},
-)
-
-
-@pytest.mark.parametrize("value", [0.52, math.nan])
-def test_a_guard_that_fails_raises_with_its_numbers_and_enters_nothing(value, restate):
-    fails = guard("fraction", value, low=0.499, high=0.519)
-    with pytest.raises(AssertionError, match=r"found has changed\nfraction: .* guard 0\.499 to 0\.519$"):
-        settle("L91", [expected("chains", 1280, low=1280), fails])
-    assert not ledger.ledger_folder().exists()
-
 
 def test_a_recorded_claim_is_confirmed_as_it_is_recorded(restate):
-    ledger.save_record(RECORD)
-    assert ledger.load_record("L92") == RECORD
-    again = ledger.settle_again("L92", [guard("short run", 9, low=5)])
-    assert again == dataclasses.replace(RECORD, measurements=(*RECORD.measurements, guard("short run", 9, low=5)))
-    with pytest.raises(AssertionError, match="what we found has changed\nshort run: 4"):
-        ledger.settle_again("L92", [guard("short run", 4, low=5)])
-    ledger.save_record(dataclasses.replace(RECORD, status="reproduced in part"))
-    with pytest.raises(AssertionError, match="recorded as 'reproduced in part', but its numbers bear 'reproduced'"):
-        ledger.settle_again("L92")
+    held = ledger.save_record(enter("L91", note="½ of one run – “so to say”"))
+    assert ledger.load_record("L91") == held
+    again = ledger.settle_again("L91", [guard("short run", 9, low=5)])
+    assert again == dataclasses.replace(held, measurements=(*held.measurements, guard("short run", 9, low=5)))
+    for value, told in ((4, "4"), (math.nan, "nan")):
+        with pytest.raises(AssertionError, match=f"what we found has changed\nshort run: {told}   guard at least 5$"):
+            ledger.settle_again("L91", [guard("short run", value, low=5)])
+    ledger.save_record(dataclasses.replace(held, status="inconclusive"))
+    with pytest.raises(AssertionError, match="recorded as 'inconclusive', but its numbers bear 'reproduced'"):
+        ledger.settle_again("L91")
 
 
 def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(results, restate):
     path = results / "L91" / "record.csv"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2's example
     record = Record("L91", "reproduced", (), facts={"file": "record.csv", "sha256": digest})
+    path.write_bytes(b"abc")
     assert ledger.attached_file(record) == path
     for damage in (lambda: path.write_bytes(b"abd"), path.unlink):
         damage()
@@ -368,12 +339,13 @@ def test_the_bounds_of_a_record_stood_in_the_commit_that_it_names(commit):
 
 
 def test_runs_come_before_records_but_leave_recorded_claims_standing(restate):
-    ledger.save_record(RECORD)
+    of_script = dataclasses.replace(enter("L92"), facts={"command": "python evidence/measure.py L92"})
+    ledger.save_record(of_script)
     held = ledger.save_record(enter("L91"))
-    settle("L92", [guard("short run", 9, low=5)])  # of a claim that a script measures
+    enter("L92", 10)
     enter("L91", 9.0001)  # the same number, on a processor that rounds otherwise
     new = enter("I91")
-    assert page.current_records() == {"L91": held, "L92": RECORD, "I91": new}
+    assert page.current_records() == {"L91": held, "L92": of_script, "I91": new}
     again = enter("L91", 10)
     assert page.current_records()["L91"] == again
 
@@ -436,12 +408,11 @@ def test_the_page_tells_every_claim_once_those_that_carry_the_paper_first_and_ex
     told = re.findall(r"^(?:\||-) \[?([A-Z]\d+)\b", PAGE, re.MULTILINE)
     assert sorted(told) == sorted(ledger.claims())
     main = {i for i, claim in ledger.claims().items() if claim.main}
-    assert 15 <= len(main) <= 25
     words = {i: ledger.reads(record) for i, record in COMMITTED.items()}
-    undecided = {i for i in told if words.get(i, "waits").startswith(("reported", "waits"))}
+    decided = {i for i, word in words.items() if word in page.DECIDED}
     assert {i for i, word in words.items() if word == "not reproduced"} <= main
-    assert {*told[: len(main - undecided)]} == main - undecided
-    assert {*told[len(told) - len(undecided) :]} == undecided
+    assert {*told[: len(main & decided)]} == main & decided
+    assert {*told[: len(decided)]} == decided
     for letter, meaning in ledger.LETTERS.items():
         assert PAGE.count(f"{letter}: {meaning}") == 1
         assert PAGE.index(f"{letter}: {meaning}") < PAGE.index(f"| [{letter}")
