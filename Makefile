@@ -74,10 +74,10 @@ notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form w
 	$(PY) tools/notebooks.py build
 
 reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
-	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) evidence/ledger.py && exit $$status
+	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) evidence/page.py && exit $$status
 
 ledger: $(ALL)  ##! rebuild evidence/README.md, the table of claims
-	$(PY) evidence/ledger.py --write
+	$(PY) evidence/page.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/digits.py

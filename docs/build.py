@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 import digits
 import formulas
 from chapters import ROOT, Page, overview, pages_in
-from ledger import count_line, load_records
+from ledger import load_records
+from page import count_line
 
 HERE = ROOT / "docs"
 COPIED = (

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from ledger import entered
+from page import entered
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scr
 
 import notebooks
 from curve import renewing
-from ledger import with_section
+from page import with_section
 from sbgm import (
     annealed_langevin,
     autocast,

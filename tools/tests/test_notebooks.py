@@ -9,8 +9,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import notebooks as tool
-from ledger import entered, lab_of, load_records, reads
+from ledger import load_records, reads
 from notebooks import faults, normalised, read
+from page import entered, lab_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LABS = tool.all_notebooks(tool.EVIDENCE)

@@ -13,6 +13,7 @@ import torch
 from sklearn.datasets import make_moons
 
 import ledger
+import page
 from sbgm import load_images, load_network
 from sbgm.__main__ import main
 from sbgm.images.weights import checkpoints, step_of
@@ -189,6 +190,6 @@ def test_every_local_link_leads_to_a_file_and_a_heading(name):
 def test_the_ledger_and_its_count_are_those_the_records_give():
     records = ledger.load_records()
     shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
-    assert shown == ledger.count_line(records)
+    assert shown == page.count_line(records)
     table = (ledger.claims_folder().parent / "README.md").read_text(encoding="utf-8")
-    assert table == ledger.ledger_page(records)
+    assert table == page.ledger_page(records)

@@ -1,0 +1,235 @@
+"""The ledger's page, README.md beside this file, and the count of claims in the project's README.md.
+
+`make ledger` runs this file with --write: it takes what notebooks entered in `runs/ledger/`, which git ignores, into
+the claims' folders, and writes both.
+
+The page's tables have four columns: `claim` with `section`; `expect`; `found`; and the word, with a clause on what
+`missed` or straddles its bound, and what is narrower: a `mark`, which HEAD explains, and `narrow`. `expect` names what
+tests the paper's statement, and of the controls what the reader needs; `measure` tells the rest. ± stands where it
+comes near a bound. What a bound or a record holds is not typed, but named in braces; `ledger.filled` has the forms. The
+tables and the list have at most 1,500 words, a cell at most 45.
+
+`main = true` marks some twenty claims that carry the paper, which stand first, and each that is not reproduced. What is
+"reported" or waits stands in a list below the tables, and below it FOOT.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import ledger
+from ledger import LETTERS, WAITS, Claim, Record
+from sbgm.files import write_bytes
+
+ROOT = Path(__file__).parents[1]
+HEAD = """# The ledger
+
+What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule, at
+the top of `ledger.py`. An id links to the claim's record, which holds every number, the bounds, the
+commit that declared them, the day and the machine. This folder shows how each was measured,
+[HISTORY.md](HISTORY.md) what earlier ledgers said.
+
+- ● *reproduced*: the paper's statement, at the paper's settings or in closed form;
+- ◐ *in part*: reproduced, in a narrower setting than the paper's;
+- ○ *not reproduced*: the statement fails here;
+- ○ *inconclusive*: an interval reaches across its bound, or a control of our own measure failed.
+
+± is twice the standard error; a bound is met only where the whole interval lies within it. Over a few trained networks
+it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one network it
+says nothing of other trainings. A number far from its bound stands without; the record has each ±, and the controls.
+
+‡ half the paper's width, one training, on MNIST.\\
+† in the plane, where the paper means images.\\
+◊ a quarter of the paper's width, a twentieth of its training, on CIFAR-10.
+"""
+FOOT = """
+‡ Made in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
+
+Milder by new bounds on known numbers: N3, F1, I4, I8 ([HISTORY.md](HISTORY.md)).
+"""
+DECIDED = {
+    "reproduced": "● **reproduced**",
+    "reproduced in part": "◐ **in part**",
+    "not reproduced": "○ **not reproduced**",
+    "inconclusive": "○ **inconclusive**",
+}
+"""The words in the tables; a claim that reads otherwise stands in the list below them."""
+STATUSES = (*DECIDED, "reported", "waits for a GPU", WAITS)
+COUNTED = {
+    "reproduced": "reproduced in full",
+    "waits for a GPU": "waiting for a GPU",
+    WAITS: "waiting to be measured again",
+}
+"""What README's count says in place of a word."""
+TABLE_HEAD = ("| claim | expected | measured | word |", "|---|---|---|---|")
+ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
+
+
+def main() -> None:
+    """Print the ledger; with --write, enter it beside its records and in README."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="enter it in the repository")
+    records = current_records()
+    if parser.parse_args().write:
+        write(records, ROOT)
+    print(ledger_page(records), end="")
+
+
+def current_records() -> dict[str, Record]:
+    """The latest word on every claim: what notebooks entered, else the committed record.
+
+    The committed record stands where a script measured it, since a notebook measures a small case of it again; and
+    where a notebook found the same numbers.
+    """
+    records = ledger.load_records()
+    for claim_id, entry in ledger.load_records(ledger.ledger_folder()).items():
+        committed = records.get(claim_id)
+        if committed is None or not ("command" in committed.facts or agree(committed, entry)):
+            records[claim_id] = entry
+    return records
+
+
+def agree(record: Record, other: Record) -> bool:
+    """Whether two records hold the same numbers to the same bounds, except for what processors round differently."""
+    held, others = ([dataclasses.replace(m, value=0, se=None) for m in r.measurements] for r in (record, other))
+    pairs = zip(record.measurements, other.measurements, strict=False)
+    return held == others and all(math.isclose(a.value, b.value, rel_tol=1e-3, abs_tol=1e-9) for a, b in pairs)
+
+
+def write(records: Mapping[str, Record], root: Path) -> None:
+    """Enter records in their claims' folders, write the page beside these, and count them in README.
+
+    Args:
+        records: see `current_records`.
+        root: the folder of README.md.
+    """
+    readme = with_section(root / "README.md", "ledger", count_line(records))
+    for record in records.values():
+        ledger.save_record(record)
+    write_bytes(ledger.claims_folder().parent / "README.md", ledger_page(records).encode())
+    write_bytes(root / "README.md", readme.encode())
+
+
+def ledger_page(records: Mapping[str, Record]) -> str:
+    """The ledger in Markdown: the claims that matter most by chapter, the others, and those that decide nothing yet."""
+    decided = {claim_id for claim_id, record in records.items() if ledger.reads(record) in DECIDED}
+    lines = [HEAD, "## What carries the paper", ""]
+    unexplained = dict(LETTERS)
+    others = []
+    for heading, ids in chapters().items():
+        main_ids = [i for i in ids if i in decided and ledger.claims()[i].main]
+        others += [i for i in ids if i in decided and not ledger.claims()[i].main]
+        letters = [letter for letter in unexplained if letter in {i[0] for i in main_ids}]
+        explained = "; ".join(f"{letter}: {unexplained.pop(letter)}" for letter in letters)
+        if main_ids:
+            lines += [f"### Chapter {heading}{explained and f' ({explained})'}", ""]
+            lines += [*TABLE_HEAD, *(row(records[i]) for i in main_ids), ""]
+    lines += ["## The other claims", "", *TABLE_HEAD, *(row(records[i]) for i in others), ""]
+    lines += ["## Reported, or waiting", ""]
+    lines += [f"- {undecided_line(claim, records.get(i))}" for i, claim in ledger.claims().items() if i not in decided]
+    return "\n".join([*lines, FOOT])
+
+
+def chapters() -> dict[str, list[str]]:
+    """The ids of the claims that the lab notebook of each chapter enters, by the chapter's heading.
+
+    Raises:
+        ValueError: a claim is entered by none.
+    """
+    by_heading = {}
+    for path in sorted(ROOT.glob("notebooks/[0-9]*.ipynb")):
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        ids = entered(lab_of(path))
+        by_heading[first.partition("\n")[0].removeprefix("# ")] = [i for i in ledger.claims() if i in ids]
+    lost = ledger.claims().keys() - {i for ids in by_heading.values() for i in ids}
+    if lost:
+        raise ValueError(f"{', '.join(sorted(lost))}: no lab notebook enters the claim, by settle or settle_again")
+    return by_heading
+
+
+def lab_of(chapter: Path) -> Path:
+    """The lab notebook of a chapter: evidence/NN_lab.ipynb, beside the folder of the chapters."""
+    return chapter.parents[1] / "evidence" / f"{chapter.name[:2]}_lab.ipynb"
+
+
+def entered(lab: Path) -> list[str]:
+    """The claims that a lab notebook enters, by id; [] if there is no such notebook."""
+    cells = json.loads(lab.read_text(encoding="utf-8"))["cells"] if lab.exists() else []
+    return [claim for cell in cells if cell["cell_type"] == "code" for claim in ENTERS.findall("".join(cell["source"]))]
+
+
+def row(record: Record) -> str:
+    """A line of a Markdown table: what the paper says, what was expected, what came out, and the word."""
+    claim = ledger.claims()[record.id]
+    cells = [linked(claim), f"{_capital(claim.expect)}.", ledger.outcome(record), word_and_why(record)]
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def word_and_why(record: Record) -> str:
+    """The word, and why it is not "reproduced": the numbers that miss their bounds, and what is narrower."""
+    claim = ledger.claims()[record.id]
+    unmet = [str(m) for m in record.of_kind("expected") if not m.met]
+    why = [ledger.filled(claim.missed, record.numbers)] if unmet and claim.missed else unmet
+    mark, narrow = (claim.mark, claim.narrow) if record.narrower else ("", "")
+    reason = "; ".join(filter(None, [*why, narrow]))
+    return f"{DECIDED[ledger.reads(record)]}{mark}{reason and f': {reason}'}"
+
+
+def undecided_line(claim: Claim, record: Record | None) -> str:
+    """What the ledger says of a claim that decides nothing yet: the statement, the word, why, and what came out."""
+    if record is None:
+        return f"{claim.id} {statement(claim)} *Declared, and not measured yet.*"
+    status = ledger.reads(record)
+    if status == WAITS:
+        return f"{linked(claim)} *{_capital(WAITS)}*: its bounds have changed since {record.day}."
+    why = claim.waits if status == "waits for a GPU" else claim.reported
+    return f"{linked(claim)} *{_capital(status)}*: {why}. {ledger.outcome(record)}"
+
+
+def linked(claim: Claim) -> str:
+    """What the paper says and where, with a link to the record."""
+    name = f"{claim.id}.json"
+    file = f"../data/results/{name}" if name in claim.ships else f"claims/{claim.id}/record.json"
+    return f"[{claim.id}]({file}) {statement(claim)}"
+
+
+def statement(claim: Claim) -> str:
+    """What the paper says and where: "Annealing recovers the weights (Fig. 3c)."."""
+    return f"{_capital(claim.claim)} ({claim.place})."
+
+
+def _capital(words: str) -> str:
+    first = words[0].upper() if words[0].isascii() else words[0]  # λ(σ) is no sentence's beginning, but a formula
+    return first + words[1:]
+
+
+def count_line(records: Mapping[str, Record]) -> str:
+    """How many claims have each status: a sentence on those that are not about images, and one on those that are."""
+    sentences = [f"We tested {len(records)} statements."]
+    for where, images in (("not about images", False), ("about images", True)):
+        group = [record for record in records.values() if ledger.claims()[record.id].images is images]
+        statuses = Counter(map(ledger.reads, group))
+        counts = [f"{statuses[word]} {COUNTED.get(word, word)}" for word in STATUSES if statuses[word]]
+        found = " and ".join(", ".join(counts).rsplit(", ", 1))
+        sentences.append(f"Of the {len(group)} {where}, we found {found}.")
+    return " ".join(sentences)
+
+
+def with_section(page: Path, name: str, content: str) -> str:
+    """Return a page's text with other content between its markers, <!-- name --> and <!-- /name -->."""
+    start = f"<!-- {name} -->"
+    end = f"<!-- /{name} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(start)
+    _, closed, after = rest.partition(end)
+    if not closed:
+        raise ValueError(f"{page} must hold the markers {start} and {end}, in this order")
+    return f"{before}{start}\n{content}\n{end}{after}"
+
+
+if __name__ == "__main__":
+    main()
