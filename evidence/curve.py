@@ -1,13 +1,11 @@
 """Chapter 11's curve: the distance of every sampler's samples by its number of network evaluations."""
 
 import dataclasses
-import functools
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import pandas
 import torch
@@ -15,10 +13,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import ledger
-from drawing import CPU, Machine, digit_distance, kept_samples, require_enough_digits
+from drawing import CPU, Machine, digit_distance, kept_samples
 from ledger import Record, as_recorded, attach, check_weights, script_options
 from sbgm.files import content_hash, load_tensors, write_json
-from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
+from sbgm.guard import Score, as_list
 from sbgm.images.devices import autocast
 from sbgm.images.drawing import Start, cost_of, fitted_start, gaussian_start, uniform_start
 from sbgm.images.networks import DigitNetwork
@@ -129,39 +127,19 @@ class NamedSampler:
         sampler = SAMPLERS[self.name]
         return sampler(score, x, self.sigmas, generator=generator, denoise_last=self.denoise_last, **given)
 
-    @functools.cached_property
-    def cost(self) -> tuple[int, int]:
-        """How many states it yields, and how often it asks for the score."""
-        return cost_of(self.states)
-
     @property
     def evaluations(self) -> int:
         """How often it asks for the score."""
-        return self.cost[1]
-
-
-def variance_ratio(step_size: float, sigma_min: float, ratio: float, n_steps: int) -> float:
-    """How wide chains are after T steps of a level, s_T²/σ_i², if they came at the level before's width (technique 4).
-
-    (1 − η)^{2T} (γ² − b) + b, with η = ε/(2σ_L²) and b = 2η/(1 − (1 − η)²) = 1/(1 − η/2), for data that are a point
-    (NCSNv2's Proposition 3, which writes ε for h = ε/2). It is the same at every level, and above 1.
-
-    Args:
-        step_size: ε < 4σ_L², in the paper's convention.
-        sigma_min: σ_L.
-        ratio: γ = σ_{i−1}/σ_i ≥ 1.
-        n_steps: T.
-    """
-    eta = step_size / (2 * sigma_min**2)
-    settled = 1 / (1 - eta / 2)
-    remembered = (1 - eta) ** (2 * n_steps)
-    return remembered * (ratio**2 - settled) + settled
+        return cost_of(self.states)[1]
 
 
 def best_step_size(sigma_min: float, ratio: float, n_steps: int) -> float:
-    """The ε, in the paper's convention, that brings `variance_ratio` nearest to 1 (technique 4).
+    """The ε, in the paper's convention, that brings the variance of chains nearest to σ_i² (NCSNv2's technique 4).
 
-    CIFAR-10 (σ_L = .01, T = 5, 232 levels from 50) gives 1.24e-5, the published 6.2e-6 of x + hs + √(2h) z.
+    Chains that come at the width of the level before have after T steps s_T²/σ_i² = (1 − η)^{2T} (γ² − b) + b, with
+    η = ε/(2σ_L²) and b = 2η/(1 − (1 − η)²) = 1/(1 − η/2), for data that are a point (Proposition 3, which writes ε for
+    h = ε/2). It is the same at every level, and above 1. CIFAR-10 (σ_L = .01, T = 5, 232 levels from 50) gives 1.24e-5,
+    the published 6.2e-6 of x + hs + √(2h) z.
 
     Args:
         sigma_min: σ_L.
@@ -170,8 +148,11 @@ def best_step_size(sigma_min: float, ratio: float, n_steps: int) -> float:
     """
     largest = 2 * sigma_min**2  # η = 1; beyond it chains overshoot
 
-    def width(eta: float) -> float:
-        return variance_ratio(largest * eta, sigma_min, ratio, n_steps)
+    def width(step_size: float) -> float:
+        eta = step_size / largest
+        settled = 1 / (1 - eta / 2)
+        remembered = (1 - eta) ** (2 * n_steps)
+        return remembered * (ratio**2 - settled) + settled
 
     # Golden section, because the width falls and then rises. It is written out, and not scipy's, because recorded
     # samples depend on the last bit of its result.
@@ -182,56 +163,44 @@ def best_step_size(sigma_min: float, ratio: float, n_steps: int) -> float:
         part = golden * (high - low)
         left = high - part
         right = low + part
-        if width(left) < width(right):
+        if width(largest * left) < width(largest * right):
             high = right
         else:
             low = left
     return largest * (low + high) / 2
 
 
-@checked
-def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False) -> dict[str, NamedSampler]:
-    """Every sampler and schedule that asks for the score as often as the budget allows, by label.
+def sampler_within(label: str, budget: int, sigmas: Sequence[float] | Tensor, *, denoise_last: bool) -> NamedSampler:
+    """The sampler and schedule of a label that asks for the score as often as the budget allows.
 
-    * "annealed": Algorithm 1 on the given ladder with ε = 0.2 σ_L², the paper's, and budget/L steps a level; left out
-      where that is less than one.
-    * The others on ladders of their own between the same ends. Consistent sampling takes the η half way between the
-      Euler step's and the ancestral one's; the corrector one step a level with ε = 0.1 σ_L², which is about Song et
-      al.'s signal-to-noise ratio of .16.
+    "annealed" is Algorithm 1 on the given ladder with ε = 0.2 σ_L², the paper's, and budget/L steps a level. The
+    others, such as "heun, power", are on ladders of their own between the same ends. Consistent sampling takes the η
+    half way between the Euler step's and the ancestral one's; the corrector one step a level with ε = 0.1 σ_L², which
+    is about Song et al.'s signal-to-noise ratio of .16.
 
     Args:
+        label: "annealed", or a sampler and a schedule of `SCHEDULES`.
         budget: evaluations, 4 or more.
         sigmas: the network's ladder σ_1 > … > σ_L.
         denoise_last: spend one of them on x + σ_L² s(x, σ_L).
     """
     own = tuple(as_list(sigmas))
     budget = budget - denoise_last
-    if budget < 3:
-        raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
-    last = {"denoise_last": denoise_last}
-    found = {}
-
-    def ladder(make: Callable[..., Tensor], n_steps: int) -> tuple[float, ...]:
-        return tuple(make(own[0], own[-1], n_steps + 1).tolist())
-
-    if budget >= len(own):
-        found["annealed"] = NamedSampler("annealed", own, 0.2 * own[-1] ** 2, budget // len(own), **last)
-    for schedule, make in SCHEDULES.items():
-        for name, cost in (("euler", 1), ("multistep", 1), ("heun", 2), ("ancestral", 1)):
-            found[f"{name}, {schedule}"] = NamedSampler(name, ladder(make, budget // cost), **last)
-        found[f"predictor-corrector, {schedule}"] = NamedSampler(
-            "predictor-corrector", ladder(make, budget // 2), 0.1 * own[-1] ** 2, 1, **last
-        )
-    r = (own[-1] / own[0]) ** (1 / budget)
-    eta = 1 - (r + r**2) / 2
-    found["consistent, geometric"] = NamedSampler(
-        "consistent", ladder(geometric_sigmas, budget), 2 * own[-1] ** 2 * eta, **last
-    )
-    return found
+    if label == "annealed":
+        return NamedSampler("annealed", own, 0.2 * own[-1] ** 2, budget // len(own), denoise_last)
+    name, schedule = label.split(", ")
+    n_steps = budget // 2 if name in ("heun", "predictor-corrector") else budget
+    ladder = tuple(SCHEDULES[schedule](own[0], own[-1], n_steps + 1).tolist())
+    if name == "predictor-corrector":
+        return NamedSampler(name, ladder, 0.1 * own[-1] ** 2, 1, denoise_last)
+    if name == "consistent":
+        r = (own[-1] / own[0]) ** (1 / budget)
+        eta = 1 - (r + r**2) / 2
+        return NamedSampler(name, ladder, 2 * own[-1] ** 2 * eta, None, denoise_last)
+    return NamedSampler(name, ladder, None, None, denoise_last)
 
 
-@checked
-def renewing(high: float, low: float, budget: Annotated[int, count_from(2)], c: float) -> NamedSampler:
+def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
     """Consistent sampling with much fresh noise: η = 1 − r^{1+c} on a geometric ladder, denoised at the end.
 
     c = 0 is Euler's step of the probability flow, c = 1 ancestral sampling; a large c renews nearly all of the noise in
@@ -306,22 +275,26 @@ def entries(sigmas: Tensor) -> list[Entry]:
     """
     own = tuple(sigmas.tolist())
     wide = own[0] > 1.01 * PAPER_LADDER[0]
-    papers = [samplers_within(budget, PAPER_LADDER)["annealed"] for budget in (*BUDGETS, MIDDLE, FULL)]
-    found = [Entry("Algorithm 1", sampler, "uniform", clamped=False) for sampler in papers]
+    found = []
+    for budget in (*BUDGETS, MIDDLE, FULL):
+        sampler = sampler_within("annealed", budget, PAPER_LADDER, denoise_last=False)
+        found.append(Entry("Algorithm 1", sampler, "uniform", clamped=False))
     if wide:
         for n_steps in (1, FULL // len(own)):
             step_size = best_step_size(own[-1], own[0] / own[1], n_steps)
             sampler = NamedSampler("annealed", own, step_size, n_steps, denoise_last=True)
             found.append(Entry("Algorithm 1, NCSNv2", sampler, "mean", clamped=False))
     for budget in BUDGETS:
-        within = samplers_within(budget, PAPER_LADDER, denoise_last=True)
-        found += [Entry(label, within[label], "fitted") for label in CHOSEN]
-        found.append(Entry("multistep, power, not clamped", within["multistep, power"], "fitted", clamped=False))
-        ends = PAPER_LADDER[0], PAPER_LADDER[-1]
-        found += [Entry(label, renewing(*ends, budget, c), "fitted", clamped) for label, c, clamped in RENEWING]
+        for label in CHOSEN:
+            found.append(Entry(label, sampler_within(label, budget, PAPER_LADDER, denoise_last=True), "fitted"))
+        multistep = sampler_within("multistep, power", budget, PAPER_LADDER, denoise_last=True)
+        found.append(Entry("multistep, power, not clamped", multistep, "fitted", clamped=False))
+        for label, c, clamped in RENEWING:
+            found.append(Entry(label, renewing(PAPER_LADDER[0], PAPER_LADDER[-1], budget, c), "fitted", clamped))
         if wide:
-            within = samplers_within(budget, own, denoise_last=True)
-            found += [Entry(f"{label}, from σ₁", within[label], "mean") for label in CHOSEN_FROM_TOP]
+            for label in CHOSEN_FROM_TOP:
+                sampler = sampler_within(label, budget, own, denoise_last=True)
+                found.append(Entry(f"{label}, from σ₁", sampler, "mean"))
     return found
 
 
@@ -346,12 +319,11 @@ def guided_entries(sigmas: Tensor) -> list[Entry]:
     own = tuple(sigmas.tolist())
     found = []
     for budget in (*BUDGETS, MIDDLE):
-        within = samplers_within(budget, sigmas, denoise_last=True)
-        found += [Entry(label, within[name], "mean", clamped=False) for label, name in GUIDED]
-        found += [
-            Entry(label, renewing(own[0], own[-1], budget, c), "mean", clamped=False)
-            for label, c in (("c = 8", 8.0), ("all noise renewed", math.inf))
-        ]
+        for label, name in GUIDED:
+            sampler = sampler_within(name, budget, sigmas, denoise_last=True)
+            found.append(Entry(label, sampler, "mean", clamped=False))
+        for label, c in (("c = 8", 8.0), ("all noise renewed", math.inf)):
+            found.append(Entry(label, renewing(own[0], own[-1], budget, c), "mean", clamped=False))
     for n_steps in (1, 3, 10, 33):
         sampler = NamedSampler("annealed", own, 0.2 * own[-1] ** 2, n_steps, denoise_last=True)
         found.append(Entry("Algorithm 1", sampler, "mean", clamped=False))
@@ -376,13 +348,15 @@ def draw_entry(
         network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
             does not have `takes_any_sigma` set. A `DigitNetwork` is guided to the classes 0, 1, …, 9 in turn.
         digits: (N, C, H, W), what starts are fitted to.
-        n_samples, batch_size, seed: as for `measure_curve`.
+        n_samples: how many.
+        batch_size: chains side by side.
+        seed: of all of it; samplers with the same start begin alike.
         precision: of the network's layers, see `sbgm.images.devices`.
         folder: of samples of this network, from which those that are there are taken; None keeps none.
     """
     classes = torch.arange(n_samples) % network.n_classes if isinstance(network, DigitNetwork) else None
     title = f"{entry.label}, {entry.evaluations}"
-    n_states, _ = entry.sampler.cost
+    n_states, _ = cost_of(entry.sampler.states)
 
     def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterable[State]:
         score = _score(network, entry, precision) if labels is None else guided(network, labels, GUIDANCE)
@@ -417,6 +391,8 @@ N_SHEET = 16
 """Samples of each point that are kept to be looked at."""
 N_FITTED = 1_000
 """Training digits that a fitted start is fitted to."""
+N_CONFIRMED = 1_000
+"""Samples of each of two points that are measured once more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -478,8 +454,6 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     """
     name = f"{CURVE}{network}"
     file = ledger.results_folder() / f"{name}.json"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; python evidence/curve.py {network} measures it")
     content = json.loads(file.read_text(encoding="utf-8"))
     facts = check_weights(Record(name, "", (), facts=content["facts"])).facts
     points, confirmed = (pandas.DataFrame(content[table]) for table in ("points", "confirmed"))
@@ -487,15 +461,8 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     return SamplerCurve(points, facts, tensors, confirmed)
 
 
-@checked
 def measure_curve(
-    folder: Path,
-    network: str,
-    n_samples: Count = 1_000,
-    n_confirmed: Count = 1_000,
-    batch_size: Count = 50,
-    seed: Whole = 0,
-    machine: Machine = CPU,
+    folder: Path, network: str, n_samples: int = 1_000, batch_size: int = 50, machine: Machine = CPU
 ) -> SamplerCurve:
     """Measure every sampler's samples on a network, `entries` or `guided_entries`, and write the network's record.
 
@@ -508,16 +475,9 @@ def measure_curve(
         folder: of samples.
         network: a shipped network on MNIST, or a file of weights.
         n_samples: of each sampler, more than 128, the number of features.
-        n_confirmed: of each of two measured once more.
         batch_size: chains side by side.
-        seed: of all of it; samplers with the same start begin alike.
         machine: where the network runs.
-
-    Raises:
-        DataNotFoundError: MNIST is not at hand.
-        ValueError: there are no more samples than features.
     """
-    require_enough_digits(n_samples=n_samples, n_confirmed=n_confirmed)
     model = machine.prepared(load_network(network))
     wanted = (guided_entries if isinstance(model, DigitNetwork) else entries)(model.sigmas)
     digits = some_images("mnist_small", "train", N_FITTED)
@@ -527,7 +487,7 @@ def measure_curve(
     points = []
     sheets = {}
     for entry in tqdm(wanted, "curve", unit="sampler"):
-        samples = draw_entry(entry, model, digits, n_samples, seed=seed, **sizes)
+        samples = draw_entry(entry, model, digits, n_samples, **sizes)
         points.append(_measured(entry, samples))
         sheets[f"{entry.label}, {entry.evaluations}"] = quantise(samples[:N_SHEET])
     curve = SamplerCurve(pandas.DataFrame(points), {}, sheets, pandas.DataFrame())
@@ -535,9 +495,9 @@ def measure_curve(
     best = [wanted[i] for i in dict.fromkeys([cheaper.index[0], cheaper["sure"].idxmax()])]
     confirmed = []
     for entry in best:
-        samples = draw_entry(entry, model, digits, n_confirmed, seed=seed + 1, **sizes)
+        samples = draw_entry(entry, model, digits, N_CONFIRMED, seed=1, **sizes)
         confirmed.append(_confirmed(entry, samples))
-    how_drawn = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
+    how_drawn = {"n_samples": n_samples, "batch_size": batch_size, "seed": 0}
     facts = attach(
         ledger.results_folder() / f"{CURVE}{stem}.safetensors",
         sheets,
@@ -575,17 +535,12 @@ def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
 
 def main() -> None:
     """Measure the curve that the command line names, and print it."""
-    options = script_options(
-        __doc__,
-        "samples",
-        draws=True,
-        more={
-            "network": {"help": "a shipped network on MNIST, or a file of weights"},
-            "--n-samples": {"type": int, "default": 1_000, "help": "of each sampler, more than 128 (1,000)"},
-            "--batch-size": {"type": int, "default": 50, "help": "chains side by side (50)"},
-        },
-    )
-    print(measure_curve(**options))
+    more = {
+        "network": {"help": "a shipped network on MNIST, or a file of weights"},
+        "--n-samples": {"type": int, "default": 1_000, "help": "of each sampler, more than 128 (1,000)"},
+        "--batch-size": {"type": int, "default": 50, "help": "chains side by side (50)"},
+    }
+    print(measure_curve(**script_options(__doc__, "samples", draws=True, more=more)))
 
 
 if __name__ == "__main__":

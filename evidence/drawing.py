@@ -1,10 +1,10 @@
 """Samples by Algorithm 1 that recorded claims share, where they are drawn, and what digits are measured by."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from controls import joined_halves, moved, turned
 from sbgm.files import content_hash
-from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
+from sbgm.guard import Score
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
+from sbgm.images.devices import autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import Sampler, generate, kept_folder
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, frechet_distance
@@ -61,10 +61,8 @@ class Machine:
 
 
 CPU = Machine("cpu")
-Load = Callable[[str], nn.Module]
 
 
-@checked
 @dataclasses.dataclass(frozen=True)
 class Drawing:
     """Settings of annealed Langevin dynamics from uniform noise, the paper's by default.
@@ -84,26 +82,21 @@ class Drawing:
 
     network: str
     _: KW_ONLY
-    n_samples: Count = 1_000
-    n_steps: Count = 100
-    step_size: Positive = 2e-5
-    batch_size: Count = 50
+    n_samples: int = 1_000
+    n_steps: int = 100
+    step_size: float = 2e-5
+    batch_size: int = 50
     every_level: bool = True
-    precision: Annotated[str, one_of(PRECISIONS)] = "bf16"
-    seed: Whole = 0
+    precision: str = "bf16"
+    seed: int = 0
 
     def facts(self, *names: str) -> dict[str, str | int | float]:
         """The settings of these names, for a record."""
         return {name: getattr(self, name) for name in names}
 
-    def on(self, machine: Machine, load: Load = load_network) -> tuple[Any, Score]:
-        """The network on a machine, and its score in this precision.
-
-        Args:
-            machine: where the network runs, and how.
-            load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
-        """
-        network = machine.prepared(load(self.network))
+    def on(self, machine: Machine) -> tuple[Any, Score]:
+        """The network on a machine, and its score in this precision."""
+        network = machine.prepared(load_network(self.network))
         return network, autocast(network, self.precision, torch.device(machine.device).type)
 
     def run(self, sampler: Sampler, network: nn.Module, folder: Path, *, of: str, **options: Any) -> Tensor:

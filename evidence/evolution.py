@@ -4,32 +4,40 @@ import itertools
 import math
 from collections.abc import Mapping
 
-from ledger import Measurement, declared
+from ledger import Measurement, declared, reported
 from sbgm.measure import Estimate, ratio
 
 
-def evolution(claim_id: str, curves: Mapping[str, list[Estimate]]) -> list[Measurement]:
-    """What I4 and I12 bound: how far each curve of distances falls, and that it rises at no level."""
-    measurements = []
-    for kind, distances in curves.items():
-        fall = difference(distances[0], distances[-1])
-        measurements.append(declared(claim_id, f"{kind}: distance after σ_1 minus that after σ_L", fall))
-        n_farther = levels_farther(distances)
-        measurements.append(declared(claim_id, f"{kind}: levels clearly farther than the one before", n_farther))
-    return measurements
-
-
-def ends(claim_id: str, wrong: str, of_wrong: Estimate, last: Mapping[str, Estimate]) -> list[Measurement]:
-    """What I4 and I12 bound at the last level: distances over that of wrong images.
+def evolution(
+    claim_id: str, distance: str, real: str, wrong: str, curves: Mapping[str, list[Estimate]]
+) -> list[Measurement]:
+    """The measurements of I4 or I12: how far chains fall, that they rise at no level, and how near they end.
 
     Args:
         claim_id: of the two.
-        wrong: what these images are, such as "turned digits".
-        of_wrong: their distance.
-        last: the distances of the last level, by kind.
+        distance: what is measured by, such as "HOG distance".
+        real: what real images are, such as "photographs".
+        wrong: what the wrong images are, such as "turned digits".
+        curves: the distances of "states", "denoised" states and "real" images with each level's noise, σ_1 first; and
+            in a list each those of "wrong" images and of "smooth" blobs, with the noise σ_L.
     """
-    label = f"distance at σ_L over that of {wrong}"
-    return [declared(claim_id, f"{kind}: {label}", ratio(distance, of_wrong)) for kind, distance in last.items()]
+    chains = {kind: curves[kind] for kind in ("states", "denoised")}
+    (of_wrong,) = curves["wrong"]
+    measurements = []
+    for name, distances in (chains | {f"control: {real} with each level's noise": curves["real"]}).items():
+        fall = difference(distances[0], distances[-1])
+        measurements.append(declared(claim_id, f"{name}: distance after σ_1 minus that after σ_L", fall))
+        n_farther = levels_farther(distances)
+        measurements.append(declared(claim_id, f"{name}: levels clearly farther than the one before", n_farther))
+    for name, distances in (chains | {"control: random blobs": curves["smooth"]}).items():
+        over_wrong = ratio(distances[-1], of_wrong)
+        measurements.append(declared(claim_id, f"{name}: distance at σ_L over that of {wrong}", over_wrong))
+    for kind, name in (("states", "state as it is"), ("denoised", "denoised state")):
+        measurements.append(reported(f"{distance} of the {name} after σ_1", chains[kind][0]))
+        measurements.append(reported(f"{distance} of the {name} after σ_L", chains[kind][-1]))
+    measurements.append(reported(f"{distance} of {wrong}", of_wrong))
+    measurements.append(reported(f"{distance} of random blobs", curves["smooth"][0]))
+    return measurements
 
 
 def levels_farther(distances: list[Estimate]) -> int:

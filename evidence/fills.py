@@ -9,24 +9,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from controls import seam
-from drawing import CPU, Drawing, Load, Machine
+from drawing import CPU, Drawing, Machine
 from errors import bootstrap
 from sbgm.images.drawing import uniform_start
-from sbgm.images.weights import load_network
 from sbgm.measure import Estimate
 from sbgm.noise import derived_generator, randn_like
 from sbgm.samplers import State, inpaint
 
 
 def draw_fills(
-    drawing: Drawing,
-    images: Tensor,
-    known: Tensor,
-    folder: Path,
-    machine: Machine = CPU,
-    *,
-    n_fills: int,
-    load: Load = load_network,
+    drawing: Drawing, images: Tensor, known: Tensor, folder: Path, machine: Machine = CPU, *, n_fills: int
 ) -> tuple[Tensor, Tensor]:
     """The fills of each image behind its masks by Algorithm 2, from `folder` as far as they are there, and the last y.
 
@@ -39,12 +31,11 @@ def draw_fills(
         folder: of all such fills, of these images and masks.
         machine: where and how the network runs.
         n_fills: F, of each image behind each mask.
-        load: the network of a name, with its ladder in `sigmas`.
 
     Returns:
         Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W).
     """
-    network, score = drawing.on(machine, load)
+    network, score = drawing.on(machine)
     settings = drawing.facts("step_size", "n_steps")
     sigmas = network.sigmas.tolist()
     shape = (len(images), len(known), n_fills)
@@ -88,20 +79,19 @@ def over_fills(number: Tensor, n_fills: int) -> Tensor:
     return number.double().reshape(-1, n_fills).mean(dim=1)
 
 
-def distance_where(difference: Tensor, where: Tensor) -> Tensor:
-    """The root mean square of differences (B, C, H, W) over the pixels where a mask (B, 1, H, W) is True: (B,)."""
-    squares = difference.square() * where
-    n_pixels = where.sum(dim=(1, 2, 3)) * difference.shape[1]
-    return (squares.sum(dim=(1, 2, 3)) / n_pixels).sqrt()
-
-
 def beside_truth(fills: Tensor, images: Tensor, known: Tensor) -> dict[str, Tensor]:
-    """The "seam" and the "miss" of each image's fills (N, F, C, H, W), see `controls.seam`, `distance_where`: (N,)."""
+    """Two numbers of each image, the means of those of its fills (N, F, C, H, W): (N,) each.
+
+    The "seam", see `controls.seam`; and the "miss", the root mean square of the differences from the truth in the
+    unknown pixels.
+    """
     n_fills = fills.shape[1]
     x = fills.flatten(0, 1)
     mask, truth = (v.repeat_interleave(n_fills, dim=0) for v in (known, images))
-    numbers = {"seam": seam(x, mask), "miss": distance_where(x - truth, ~mask)}
-    return {name: over_fills(number, n_fills) for name, number in numbers.items()}
+    squares = (x - truth).square() * ~mask
+    n_pixels = (~mask).sum(dim=(1, 2, 3)) * x.shape[1]
+    miss = (squares.sum(dim=(1, 2, 3)) / n_pixels).sqrt()
+    return {"seam": over_fills(seam(x, mask), n_fills), "miss": over_fills(miss, n_fills)}
 
 
 def kept_and_spread(fills: Tensor, ys: Tensor, images: Tensor, known: Tensor) -> dict[str, Tensor]:
@@ -125,18 +115,14 @@ def kept_and_spread(fills: Tensor, ys: Tensor, images: Tensor, known: Tensor) ->
 def seam_place(numbers: dict[str, Tensor], generator: torch.Generator) -> Estimate:
     """Where the seam of fills lies from the truth's, 0, to that of retrieved parts, 1; ± by a bootstrap over images."""
     of_truth, of_parts, of_fills = (numbers[f"{who}, seam"] for who in ("truth", "retrieved parts", "fills"))
-
-    def place(i: Tensor) -> float:
-        return float((of_fills - of_truth)[i].mean() / (of_parts - of_truth)[i].mean())
-
-    return bootstrap(place, len(of_fills), generator=generator)
+    return _ratio_of_means(of_fills - of_truth, of_parts - of_truth, generator)
 
 
 def over_retrieved(numbers: dict[str, Tensor], generator: torch.Generator) -> Estimate:
     """The distance of fills to the truth over that of retrieved parts, on the same images; ± as in `seam_place`."""
-    of_fills, of_parts = (numbers[f"{who}, miss"] for who in ("fills", "retrieved parts"))
+    return _ratio_of_means(numbers["fills, miss"], numbers["retrieved parts, miss"], generator)
 
-    def distances(i: Tensor) -> float:
-        return float(of_fills[i].mean() / of_parts[i].mean())
 
-    return bootstrap(distances, len(of_fills), generator=generator)
+def _ratio_of_means(a: Tensor, b: Tensor, generator: torch.Generator) -> Estimate:
+    """The mean of a (N,) over that of b (N,), and its error over the N images."""
+    return bootstrap(lambda i: float(a[i].mean() / b[i].mean()), len(a), generator=generator)

@@ -6,7 +6,8 @@ What is drawn is kept; a run that was stopped goes on with the next batch of sam
 from pathlib import Path
 from typing import Any
 
-from drawing import CPU, HOW_DRAWN, Drawing, Drawn, Machine, draw, narrower_width, require_enough_digits
+from drawing import CPU, HOW_DRAWN, Drawing, Drawn, Machine, draw, narrower_width
+from sbgm.images.data import load_images
 from sbgm.measure.classifier import JUDGE
 
 SEED = 3140693905
@@ -26,11 +27,8 @@ def mnist_samples(
 
     Returns:
         The chains after each level, and the arguments of `ledger.record` that their records share.
-
-    Raises:
-        DataNotFoundError, ValueError: as `require_enough_digits`, before any is drawn.
     """
-    require_enough_digits(n_samples=n_samples)
+    load_images("mnist")  # missing images are told before the drawing
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": SEED}
     drawing = Drawing("mnist_ncsn", n_steps=n_steps, precision="bf16", **sizes)
     words = {

@@ -7,28 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from energies import EnergyMLP
-from sbgm.guard import (
-    Batch,
-    Count,
-    Network,
-    NonNegative,
-    Positive,
-    Score,
-    Whole,
-    checked,
-    one_of,
-)
+from sbgm.guard import Score
 from sbgm.images.data import load_images
 from sbgm.images.drawing import kept_tensors
 from sbgm.images.networks import ResNet
-from sbgm.images.weights import load_built, load_network, save_network, weights_folder
+from sbgm.images.weights import load_built, load_network, save_network
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
@@ -57,24 +47,20 @@ def kept_parts(
         yield kept_tensors(file, functools.partial(measure, part, derived_generator(seed, part)))
 
 
-@checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeometricLadder:
     """Noise levels σ_1 > … > σ_L whose neighbours have one ratio; the paper's for images unless told otherwise."""
 
-    sigma_max: Positive = 1.0
-    sigma_min: Positive = 0.01
-    n_levels: Count = 10
+    sigma_max: float = 1.0
+    sigma_min: float = 0.01
+    n_levels: int = 10
 
     @property
     def sigmas(self) -> Tensor:
-        """The ladder σ_1 > … > σ_L as a float32 tensor, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
-        if self.n_levels == 1:
-            return torch.tensor([self.sigma_min])
+        """The ladder σ_1 > … > σ_L as a float32 tensor."""
         return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
 
 
-@checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
     """Settings of a training in a cell: Adam on a loss of random batches.
@@ -87,11 +73,11 @@ class Training:
         seed: of all that the training draws, and of weights.
     """
 
-    n_steps: Count
-    batch_size: Count = 128
-    learning_rate: Positive = 2e-3
+    n_steps: int
+    batch_size: int = 128
+    learning_rate: float = 2e-3
     one_cycle: bool = True
-    seed: Whole = 0
+    seed: int = 0
 
     def facts(self) -> dict[str, Any]:
         """The settings by name, as files of weights and curves hold them: the number of steps is "n_iterations"."""
@@ -141,7 +127,6 @@ FIGURE2_QUICK = Training(n_steps=1_250, batch_size=256, learning_rate=1e-2)
 DATA_STD = math.sqrt(26)  # of the mixture's coordinates around the origin: √(5² + 1)
 
 
-@checked
 @dataclasses.dataclass(frozen=True)
 class MixtureTraining(Training, GeometricLadder):
     """Settings of a training on the mixture: the objective (Eq. 6) and how it is minimised.
@@ -156,15 +141,14 @@ class MixtureTraining(Training, GeometricLadder):
 
     objective: Literal["denoising", "sliced", "exact"] = "denoising"
     _: KW_ONLY
-    n_steps: Count = 3_000
-    batch_size: Count = 512
-    learning_rate: Positive = 1e-2
-    sigma_max: Positive = 20.0
-    sigma_min: Positive = 1.0
+    n_steps: int = 3_000
+    batch_size: int = 512
+    learning_rate: float = 1e-2
+    sigma_max: float = 20.0
+    sigma_min: float = 1.0
 
 
-@checked
-def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureTraining) -> Iterator[Step]:
+def train_mixture(network: nn.Module, mixture: GaussianMixture, settings: MixtureTraining) -> Iterator[Step]:
     """Train a noise conditional score network on samples of a mixture (Eq. 6 with λ(σ) = σ²), in place.
 
     Args:
@@ -267,7 +251,6 @@ def direction_errors(score: Score, distance: float, n_points: int = 360) -> Tens
 WEIGHTINGS = {"sigma_squared": torch.square, "one": torch.ones_like}
 
 
-@checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitsTraining(Training, GeometricLadder):
     """Settings of a training on the digits: the network, the ladder and how Eq. 6 is minimised.
@@ -283,11 +266,11 @@ class DigitsTraining(Training, GeometricLadder):
         sigma_max, sigma_min, n_levels: the geometric ladder.
     """
 
-    width: Count = 256
-    n_blocks: Count = 3
+    width: int = 256
+    n_blocks: int = 3
     norm: Literal["layer", "none"] = "layer"
     weighting: Literal["sigma_squared", "one"] = "sigma_squared"
-    n_steps: Count = 6_000
+    n_steps: int = 6_000
 
     def network(self, image_shape: tuple[int, ...] = (1, 8, 8)) -> ImageMLP:
         """The untrained network, its initial weights drawn from the seed."""
@@ -295,8 +278,7 @@ class DigitsTraining(Training, GeometricLadder):
         return ImageMLP(self.sigmas, image_shape, self.width, self.n_blocks, self.norm, generator=generator)
 
 
-@checked
-def train_digits(network: Network, images: Batch, settings: DigitsTraining) -> Iterator[Step]:
+def train_digits(network: nn.Module, images: Tensor, settings: DigitsTraining) -> Iterator[Step]:
     """Train a noise conditional score network on small images by Eq. 6, in place.
 
     Args:
@@ -326,7 +308,6 @@ def trained_digits(settings: DigitsTraining, folder: Path) -> ImageMLP:
 # --- the classifier that measures samples: MNIST, once, in minutes ----------------------------------------------------
 
 
-@checked
 @dataclasses.dataclass(frozen=True)
 class ClassifierTraining(Training):
     """Settings of the classifier's training.
@@ -344,17 +325,18 @@ class ClassifierTraining(Training):
             and perturbed at random.
     """
 
-    channels: Count = 32
+    channels: int = 32
     _: KW_ONLY
-    n_steps: Count = 3_500
-    n_not_digits: Count = 24
-    learning_rate: Positive = 3e-3
-    max_shift: Whole = 2
-    max_noise: NonNegative = 0.05
+    n_steps: int = 3_500
+    n_not_digits: int = 24
+    learning_rate: float = 3e-3
+    max_shift: int = 2
+    max_noise: float = 0.05
 
 
-@checked
-def train_classifier(network: Network, images: Batch, labels: Tensor, settings: ClassifierTraining) -> Iterator[Step]:
+def train_classifier(
+    network: nn.Module, images: Tensor, labels: Tensor, settings: ClassifierTraining
+) -> Iterator[Step]:
     """Train a classifier by cross-entropy, in place, and leave it in evaluation mode.
 
     Args:
@@ -366,8 +348,6 @@ def train_classifier(network: Network, images: Batch, labels: Tensor, settings: 
     Yields:
         Step(step, loss) after every iteration.
     """
-    if labels.shape != images.shape[:1]:
-        raise ValueError(f"labels must be ({len(images)},), one an image, got shape {tuple(labels.shape)}")
 
     def loss(network: nn.Module, drawn: Tensor, *, generator: torch.Generator) -> Tensor:
         digits = shifted(images[drawn], settings.max_shift, generator=generator)
@@ -382,12 +362,9 @@ def train_classifier(network: Network, images: Batch, labels: Tensor, settings: 
     def draw(n: int, generator: torch.Generator) -> Tensor:
         return torch.randint(len(images), (n,), generator=generator)
 
-    def steps() -> Iterator[Step]:  # of its own, so that labels of another number are refused before the first one
-        network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
-        yield from settings.fit(network, draw, loss)
-        network.eval()
-
-    return steps()
+    network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
+    yield from settings.fit(network, draw, loss)
+    network.eval()
 
 
 def shifted(images: Tensor, max_shift: int, *, generator: torch.Generator) -> Tensor:
@@ -428,7 +405,6 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 # --- Fig. 1's network, on raw images and with a little noise ----------------------------------------------------------
 
 
-@checked
 @dataclasses.dataclass(frozen=True)
 class Figure1(Training):
     """Sliced score matching on images, raw or perturbed by N(0, noise_std² I) (Section 3.1, Appendix B.1).
@@ -442,11 +418,11 @@ class Figure1(Training):
         one_cycle: never, the rate is constant.
     """
 
-    noise_std: NonNegative
-    channels: Count = 32
+    noise_std: float
+    channels: int = 32
     _: KW_ONLY
-    n_steps: Count = 50_001
-    learning_rate: Positive = 1e-3
+    n_steps: int = 50_001
+    learning_rate: float = 1e-3
     one_cycle: bool = dataclasses.field(default=False, init=False)
 
 
@@ -486,13 +462,10 @@ def untrained(name: str, **changes: object) -> tuple[nn.Module, Training]:
     return architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=generator), settings
 
 
-@checked
-def load_shipped(name: Annotated[str, one_of(SHIPPED)], folder: Path | None = None) -> nn.Module:
+def load_shipped(name: str) -> nn.Module:
     """One of the networks in SHIPPED, ready to use; those on the mixture do not say in their files how large they are.
 
     Args:
         name: such as "mixture_denoising_0".
-        folder: where its file is; None is `data/weights/`.
     """
-    path = (weights_folder() if folder is None else folder) / f"{name}.safetensors"
-    return load_built(path, lambda facts: untrained(name)[0])
+    return load_built(name, lambda facts: untrained(name)[0])

@@ -51,7 +51,7 @@ def of_training(weights: str, folder: Path, *, n_samples: int, machine: Machine 
     classes = in_batches(load_classifier(JUDGE), shown(samples)).argmax(dim=1)
     for digit, count in enumerate(torch.bincount(classes, minlength=10).tolist()):
         numbers[f"I1: share of {digit}"] = count / n_samples
-    controls = I6.control_distances("I6", n_samples, 1)
+    controls = I6.control_distances(n_samples, 1)
     for kind, states in drawn._asdict().items():
         distances = [judged_distance(x) for x in states]
         numbers[f"I4: {kind}: distance after σ_1 minus that after σ_L"] = difference(distances[0], distances[-1]).value

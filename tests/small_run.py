@@ -7,7 +7,6 @@ import signal
 import pandas
 import torch
 
-from figure1 import train_figure1
 from sbgm.apps.train import Settings, train
 from sbgm.images.data import SETS
 from sbgm.images.weights import checkpoints, load_network, run_weights, step_of
@@ -94,13 +93,6 @@ def stop(score):
 
 def weights(folder, step=None, *, averaged=True):
     return load_network(run_weights(folder, step, averaged=averaged)).state_dict()
-
-
-def figure1_killed_at(number, images, settings, folder, save_every):
-    """A run of Fig. 1 whose process is killed after the iteration of this number."""
-    for step in train_figure1(images, settings, folder=folder, save_every=save_every):
-        if step.step == number:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def assert_same_run(folder, other):

@@ -6,7 +6,6 @@ from torch.nn.functional import avg_pool2d
 
 import ledger
 from sbgm import RefineNet
-from sbgm.files import load_tensors
 from sbgm.images import data, weights
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import save_network, save_weights
@@ -17,8 +16,6 @@ from seeds import seeded
 
 CLAIMS = ledger.claims_folder()
 RESULTS = ledger.results_folder()
-COMMITTED = ledger.load_records()
-FILES = {i: ledger.attached_file(record) for i, record in COMMITTED.items() if "file" in record.facts}
 SHIPPED = weights.weights_folder()
 
 
@@ -104,19 +101,3 @@ def colour(monkeypatch, tmp_path):
     monkeypatch.setattr(inception, "N_FEATURES", 48)
     monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
     return SmallInception
-
-
-@pytest.fixture
-def has_the_committed_form():
-    """Assert that a record has the facts and tensors of the committed one of its claim, except those that are named."""
-
-    def look(record, but=()):
-        committed = COMMITTED[record.id]
-        assert committed.facts.keys() - set(but) <= record.facts.keys()
-        assert record.facts["file"] == committed.facts["file"]
-        assert ledger.load_record(record.id) == record
-        kept, known = (load_tensors(file)[0] for file in (ledger.attached_file(record), FILES[record.id]))
-        for name in known.keys() - set(but):
-            assert (kept[name].dtype, kept[name].ndim) == (known[name].dtype, known[name].ndim), name
-
-    return look

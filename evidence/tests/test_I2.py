@@ -42,14 +42,13 @@ def test_epochs_are_counted_over_all_parts_of_a_training():
     assert I2.epochs({"step": 1_500}, 100) == 3
 
 
-def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_path, has_the_committed_form):
+def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_path):
     """Small random images in place of CIFAR-10's; an untrained network's samples are far from them."""
     monkeypatch.setattr(I2, "Inception", colour)
     network = load_network("cifar10_ncsn")
     save_network(network, tmp_path / "early.safetensors", image_shape=[3, 8, 8], step=1_000)
     sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40, "earlier": [tmp_path / "early.safetensors"]}
     record = I2.measure(tmp_path / "samples", **sizes)
-    has_the_committed_form(record, but=["checkpoint 2", "checkpoint 3"])
     bought = [m for m in record.measurements if "epochs: " in m.label]
     n_numbers = len({m.label.partition(": ")[2] for m in bought})
     assert (len(bought), n_numbers) == (6, 3)  # of a checkpoint and of the network: loss, KID, HOG

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+import drawing
 import ledger
 from claims.I8 import measure as I8
-from drawing import Drawing
+from controls import seam
 from fills import draw_fills
 from sbgm.images import data, masks
 from sbgm.measure import quantise
@@ -28,12 +29,12 @@ class Broad(nn.Module):
 # --- the fills --------------------------------------------------------------------------------------------------------
 
 
-def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(tmp_path):
+def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(tmp_path, monkeypatch):
     """y is drawn anew without the sampler. In the unknown, 4,000 chains' mean and variance, 5 standard errors."""
-    settings = Drawing("digits_mlp", n_steps=100, step_size=0.01, precision="fp32")  # of which only the name is used
-    images = torch.zeros(1, 1, 4, 4)
+    settings = drawing.Drawing("broad", n_steps=100, step_size=0.01, precision="fp32")
+    monkeypatch.setattr(drawing, "load_network", lambda name: Broad())
     of_images = I8.known_pixels(1, (4, 4))
-    fills, ys = draw_fills(settings, images, of_images, tmp_path, n_fills=4_000, load=lambda name: Broad())
+    fills, ys = draw_fills(settings, torch.zeros(1, 1, 4, 4), of_images, tmp_path, n_fills=4_000)
     known = of_images[:, 0]
     assert fills.shape == ys.shape == (3, 1, 4_000, 1, 4, 4)
     for i in range(3):
@@ -52,18 +53,6 @@ def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(tmp_
 # --- the numbers ------------------------------------------------------------------------------------------------------
 
 
-def seam_of(x, known):
-    """The mean square over pairs of neighbours of which one is known, pixel by pixel."""
-    rows, columns = x.shape
-    squares = []
-    for a in range(rows):
-        for b in range(columns):
-            for c, d in ((a, b + 1), (a + 1, b)):
-                if c < rows and d < columns and known[a, b] != known[c, d]:
-                    squares.append((x[a, b] - x[c, d]) ** 2)
-    return torch.stack(squares).mean()
-
-
 def test_every_number_is_what_a_loop_over_fills_gives(monkeypatch):
     images, labels = torch.rand(3, 1, 4, 6, generator=(draw := seeded(1))), torch.tensor([0, 1, 1])
     known = torch.stack([masks.random_mask((4, 6), generator=draw) for _ in images])
@@ -73,7 +62,7 @@ def test_every_number_is_what_a_loop_over_fills_gives(monkeypatch):
     for j, image in enumerate(images):
         hidden = ~known[j]
         expected = {
-            "seam": torch.stack([seam_of(x[0], known[j, 0]) for x in fills[j]]).mean(),
+            "seam": torch.stack([seam(x[None], known[j, None]) for x in fills[j]]).mean(),
             "miss": torch.stack([(x - image)[hidden].square().mean().sqrt() for x in fills[j]]).mean(),
             "clear": (clear := fills[j, :, 0, 0, 0] > 0.5).double().mean(),
             "sure": (clear & ((fills[j].mean(dim=(1, 2, 3)) > 0.5) == bool(labels[j]))).double().mean(),

@@ -103,7 +103,3 @@ def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for
     theirs = [fid_features_to_statistics(x.double()) for x in (few, real)]
     exact = fid_statistics_to_metric(*theirs, verbose=False)["frechet_inception_distance"]
     assert checkpoint_fid(few, statistics) == pytest.approx(exact, rel=1e-5)
-    with pytest.raises(ValueError, match="samples must be at least 2 for a covariance, got 1"):
-        checkpoint_fid(few[:1], statistics)
-    with pytest.raises(ValueError, match="real must be at least 20 for FID, got 19"):
-        checkpoint_fid(few, feature_statistics(real[:19]))

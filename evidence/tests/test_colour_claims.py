@@ -18,20 +18,6 @@ def by_label(measurements):
     return {m.label: m for m in measurements}
 
 
-def test_the_distances_of_states_denoised_states_and_photographs_must_fall():
-    falling = [Estimate(v, 0.1) for v in (9, 7, 5, 3)]
-    low, smooth = [Estimate(4, 0.1)], [Estimate(8, 0.1)]
-    good = by_label(I12.i12_measurements(falling, falling, falling, low, smooth))
-    assert set(ledger.claims()["I12"].bounds) < set(good)
-    assert all(m.met for m in good.values())
-    assert good["HOG distance of the denoised state after σ_L"].value == 3
-    failed = {m.label for m in I12.i12_measurements(falling, falling, falling[::-1], low, smooth) if not m.met}
-    assert failed == {label for label in ledger.claims()["I12"].bounds if label.startswith("control: photographs")}
-    nearer = [Estimate(2, 0.1)]  # than the chains' last distance, 3
-    failed = {m.label for m in I12.i12_measurements(falling, falling, falling, nearer, nearer) if not m.met}
-    assert failed == {label for label in ledger.claims()["I12"].bounds if "at σ_L over that of" in label}
-
-
 def test_chains_of_colour_are_measured_after_each_level(mnist, colour, results, tmp_path):
     record = I12.measure(tmp_path / "samples", n_samples=5, n_steps=1, n_reference=30)
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I12"].bounds)

@@ -16,8 +16,7 @@ from controls import (
 )
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.masks import make_mask
-from sbgm.measure import Estimate, estimate, frechet_distance, shown
-from sbgm.noise import perturb
+from sbgm.measure import Estimate, frechet_distance, shown
 from seeds import seeded
 
 
@@ -39,8 +38,6 @@ def test_halves_are_of_two_classes_and_each_is_used_once():
     assert left.tolist() == [1, 2, 3, 4, 5, 6]
     assert sorted(right.tolist()) == [1, 2, 3, 4, 5, 6]
     assert all(labels[int(a) - 1] != labels[int(b) - 1] for a, b in zip(left, right, strict=True))
-    with pytest.raises(ValueError, match="no class of more than half"):
-        joined_halves(images, torch.tensor([0, 0, 0, 0, 1, 2]))
 
 
 def test_a_place_between_real_and_wrong_and_its_error_by_simulation():
@@ -104,19 +101,7 @@ def test_retrieval_finds_the_image_itself_and_keeps_what_is_known(digits, held_o
     assert torch.equal(fills[0, 0], torch.where(known[0], images[0], nearest))
 
 
-@pytest.mark.parametrize("kind", ["right-half", "centre-box", "random"])
-def test_the_seam_of_a_retrieved_fill_is_wider_than_a_real_images(kind, digits, held_out):
-    known = torch.stack([make_mask(kind, (1, 28, 28), generator=seeded(j)) for j in range(len(held_out))])
-    noisy = {
-        name: estimate(seam(perturb(x, 0.01, generator=seeded()), known))
-        for name, x in (("real", held_out), ("retrieved", retrieved(held_out, known, digits[0])[:, 0]))
-    }
-    assert noisy["retrieved"].value - 2 * noisy["retrieved"].se > noisy["real"].value
-
-
 def test_a_seam_by_hand():
     known = torch.tensor([[True, False], [True, False]])[None, None]
     image = torch.tensor([[1.0, 3.0], [0.0, 1.0]])[None, None]
     assert seam(image, known).tolist() == [2.5]
-    with pytest.raises(ValueError, match="side by side"):
-        seam(image, torch.ones_like(known))

@@ -10,13 +10,10 @@ from balance import CLOSE_MODES, check_detailed_balance, check_gaussian, one_ste
 from energies import EnergyMLP, hamiltonian
 from properties.comparing import assert_like, assert_near, assert_one_by_one
 from properties.strategies import SEEDS, points, sigmas_of
-from sbgm import GaussianMixture, final, metropolis_langevin, sliced_score_matching_loss
+from sbgm import GaussianMixture, final, metropolis_langevin
 from seeds import seeded
 
 NORMAL = GaussianMixture([1.0], [[0.0]])
-
-# torch's own warning, when forward-mode differentiation is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 # --- energies ---------------------------------------------------------------------------------------------------------
 
@@ -31,14 +28,6 @@ def test_the_quadratic_part_makes_an_energy_integrable():
     torch.testing.assert_close(network(x, 4.0), -x / 25)
 
 
-def test_an_energys_score_grows_as_one_over_sigma():
-    network = EnergyMLP(width=32, generator=seeded())
-    x = torch.randn(500, 2, generator=seeded(1))
-    with torch.no_grad():
-        lengths = {sigma: float(network(x, sigma).norm(dim=1).mean()) for sigma in (1e-2, 1e-3)}
-    assert 5 < lengths[1e-3] / lengths[1e-2] < 20
-
-
 @given(points(dtypes=st.just(torch.float64)), st.data(), SEEDS)
 def test_an_energys_score_is_minus_its_gradient_at_one_point_at_a_time(x, data, seed):
     sigma = data.draw(sigmas_of(x))
@@ -49,18 +38,6 @@ def test_an_energys_score_is_minus_its_gradient_at_one_point_at_a_time(x, data, 
     (gradient,) = torch.autograd.grad(network.energy(x, sigma).sum(), x)
     assert_near(network(x, sigma), -gradient)
     assert torch.equal(network.log_prob(x, sigma), -network.energy(x, sigma))
-
-
-def test_an_energys_score_is_differentiated_backward_and_forward():
-    network = EnergyMLP(width=8, generator=seeded())
-    x = torch.randn(6, 2, generator=seeded(1))
-    backward = sliced_score_matching_loss(network, x, 0.5, autodiff="reverse", generator=seeded(2))
-    forward = sliced_score_matching_loss(network, x, 0.5, autodiff="forward", generator=seeded(2))
-    torch.testing.assert_close(backward, forward)
-    backward.backward()
-    assert all(p.grad is not None for p in network.layers[0].parameters())
-    with torch.no_grad():
-        assert not network(x, 0.5).requires_grad
 
 
 # --- Hamiltonian Monte Carlo ------------------------------------------------------------------------------------------

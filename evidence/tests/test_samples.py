@@ -42,18 +42,6 @@ def test_samples_are_those_of_generate(tiny, tmp_path):
         torch.testing.assert_close(drawn.denoised[level], denoise(network, drawn.states[level], sigma))
 
 
-def test_more_samples_go_on_with_those_already_there(tiny, tmp_path):
-    few = draw(tiny(n_samples=2), tmp_path / "runs")
-    more = draw(tiny(n_samples=6), tmp_path / "runs")
-    assert torch.equal(more.states[:, :2], few.states)
-    files = sorted((tmp_path / "runs").rglob("*.safetensors"))
-    assert len(files) == 3
-    times = [file.stat().st_mtime_ns for file in files]
-    again = draw(tiny(n_samples=4), tmp_path / "runs")  # nothing is left to draw
-    assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "runs").rglob("*.safetensors"))] == times
-    assert torch.equal(again.states, more.states[:, :4])
-
-
 @pytest.mark.parametrize(
     "change", [{"n_steps": 2}, {"step_size": 1e-5}, {"seed": 1}, {"batch_size": 1}, {"every_level": False}]
 )

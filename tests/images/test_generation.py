@@ -20,7 +20,7 @@ from sbgm import (
 )
 from sbgm import __main__ as command
 from sbgm.files import load_tensors
-from sbgm.images.drawing import gaussian_start, kept_folder, uniform_start
+from sbgm.images.drawing import fitted_start, gaussian_start, kept_folder, uniform_start
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
 from seeds import seeded
@@ -116,6 +116,19 @@ def test_a_gaussian_start_is_the_mean_and_noise():
     mean = torch.tensor([1.0, -2.0])
     z = torch.randn(5, 2, generator=derived_generator(0))
     assert torch.equal(gaussian_start(3.0, mean)((5, 2), derived_generator(0)), mean + 3 * z)
+
+
+def test_a_fitted_start_has_the_mean_and_covariance_of_perturbed_data():
+    """20,000 starts, 5 standard errors; without the fit, the first coordinate would have variance 1 and not 2."""
+    mixing = torch.tensor([[1.0, 0.0], [0.8, 0.3]])
+    images = torch.randn(500, 1, 2, generator=derived_generator(1)) @ mixing.T + torch.tensor([2.0, -1.0])
+    x = fitted_start(images, 1.0)((20_000, 1, 2), derived_generator(2))
+    wanted = images.flatten(1).T.cov() + torch.eye(2)
+    variances = wanted.diag()
+    se = ((variances[:, None] * variances + wanted**2) / 20_000).sqrt()
+    assert float(((x.flatten(1).T.cov() - wanted) / se).abs().max()) < 5
+    shift = (x.mean(dim=0) - images.mean(dim=0)).flatten() / variances.sqrt() * math.sqrt(20_000)
+    assert float(shift.abs().max()) < 5
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

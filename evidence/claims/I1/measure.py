@@ -65,7 +65,14 @@ def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
     classes = class_test(logits["samples"], load_labels(data))
 
     def share_of_class(name: str, extreme: Callable[[Tensor], Tensor]) -> Estimate:
-        return class_share(logits[name].argmax(dim=1), extreme, generator)
+        """The share of the rarest class, or of the commonest; its error over images."""
+        seen = logits[name].argmax(dim=1)
+
+        def share_of(chosen: Tensor) -> float:
+            counts = torch.bincount(seen[chosen], minlength=10)
+            return int(extreme(counts)) / len(seen)
+
+        return bootstrap(share_of, len(seen), generator=generator)
 
     over_noise = {name: ratio(distance, noise) for name, distance in distances.items()}
     return [
@@ -84,16 +91,6 @@ def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
         reported("Fréchet distance, uniform noise", noise),
         reported("the first classifier's Fréchet distance", digit_distance(samples, data)),
     ]
-
-
-def class_share(classes: Tensor, extreme: Callable[[Tensor], Tensor], generator: torch.Generator) -> Estimate:
-    """The share of the rarest class, or of the commonest, among classes (N,) of ten; its error over samples."""
-
-    def share_of(chosen: Tensor) -> float:
-        counts = torch.bincount(classes[chosen], minlength=10)
-        return int(extreme(counts)) / len(classes)
-
-    return bootstrap(share_of, len(classes), generator=generator)
 
 
 def main() -> None:

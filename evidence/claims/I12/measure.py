@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from controls import blobs
 from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, draw
-from evolution import ends, evolution
-from ledger import Measurement, Record, record, reported, script_options, seed, show
+from evolution import evolution
+from ledger import Measurement, Record, record, script_options, seed, show
 from narrower import how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
@@ -70,19 +70,8 @@ def i12_measurements(
     smooth: list[Estimate],
 ) -> list[Measurement]:
     """The measurements of I12, from the distances after each level, σ_1 first, of photographs in 8×8, and of blobs."""
-    curves = {"states": states, "denoised": denoised, "control: photographs with each level's noise": real}
-    names = {"state as it is": states, "denoised state": denoised}
-    distances = [
-        reported(f"HOG distance of the {name} after σ_{level}", curve[i])
-        for name, curve in names.items()
-        for level, i in (("1", 0), ("L", -1))
-    ]
-    distances += [
-        reported("HOG distance of low-resolution photographs", low[0]),
-        reported("HOG distance of random blobs", smooth[0]),
-    ]
-    last = {"states": states[-1], "denoised": denoised[-1], "control: random blobs": smooth[0]}
-    return [*evolution("I12", curves), *ends("I12", "low-resolution photographs", low[0], last), *distances]
+    curves = {"states": states, "denoised": denoised, "real": real, "wrong": low, "smooth": smooth}
+    return evolution("I12", "HOG distance", "photographs", "low-resolution photographs", curves)
 
 
 def main() -> None:

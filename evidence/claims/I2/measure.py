@@ -3,7 +3,6 @@
 With `--earlier`, also what each hour of the training bought: the loss and the distances of earlier checkpoints.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from curve import Entry, draw_entry, samplers_within
+from curve import Entry, draw_entry, sampler_within
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
+from evolution import difference
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from narrower import batch_size_of, differences, epochs, how_narrow, smaller_differences
 from sbgm import derived_generator
@@ -137,7 +137,7 @@ def growth(
     network = load_network(name)
     seen = epochs(network.facts, batch_size_of(network.facts) or batch_size_of(last))
     losses = level_losses(network, real[:N_HELD_OUT], network.sigmas, generator=derived_generator(seed("I2"), 0, 2))
-    sampler = samplers_within(BUDGET, network.sigmas, denoise_last=True)["ancestral, geometric"]
+    sampler = sampler_within("ancestral, geometric", BUDGET, network.sigmas, denoise_last=True)
     entry = Entry("ancestral, geometric", sampler, "fitted", clamped=False)
     options = {"batch_size": machine.n_chains, "seed": seed("I2"), "precision": machine.precision}
     place = Path(folder) / Path(name).stem
@@ -150,15 +150,9 @@ def growth(
 
 def kid_measurements(distances: dict[str, Estimate]) -> list[Measurement]:
     """The measurements of I2, from the distances of "samples", of the `controls`, and of others."""
-    samples = distances["samples"]
-    shuffled = distances["shuffled blocks"]
-    less = declared(  # a difference: a ratio of what can be 0 or negative says nothing
-        "I2",
-        "KID of samples less that of photographs with shuffled blocks",
-        samples.value - shuffled.value,
-        se=math.hypot(samples.se, shuffled.se),
-    )
-    return [less, *(reported(f"KID, {name}", d) for name, d in distances.items())]
+    less = difference(distances["samples"], distances["shuffled blocks"])  # a ratio of what can be 0 would say nothing
+    bounded = declared("I2", "KID of samples less that of photographs with shuffled blocks", less)
+    return [bounded, *(reported(f"KID, {name}", d) for name, d in distances.items())]
 
 
 def object_measurements(images: dict[str, Tensor], real: Tensor) -> list[Measurement]:
@@ -170,33 +164,22 @@ def object_measurements(images: dict[str, Tensor], real: Tensor) -> list[Measure
     """
     reference = hog_features(real)
     distances = {name: kernel_distance(hog_features(x), reference) for name, x in images.items()}
-    samples = distances["samples"]
     nearest = min(distances[name] for name in ("shuffled blocks", "low resolution", "Gaussian"))
-    less = declared(
-        "I2",
-        "HOG distance of samples less that of the nearest control",
-        samples.value - nearest.value,
-        se=math.hypot(samples.se, nearest.se),
-    )
+    less = difference(distances["samples"], nearest)
+    bounded = declared("I2", "HOG distance of samples less that of the nearest control", less)
     of_nearest = reported("HOG distance, the nearest control", nearest)
-    return [less, *(reported(f"HOG distance, {name}", d) for name, d in distances.items()), of_nearest]
+    return [bounded, *(reported(f"HOG distance, {name}", d) for name, d in distances.items()), of_nearest]
 
 
 def main() -> None:
     """Measure I2 as the command line says, and print its record."""
-    options = script_options(
-        __doc__,
-        "samples",
-        claims=["I2"],
-        draws=True,
-        more={
-            "--weights": {"default": "cifar10_ncsn", "help": "a shipped network's name, or a file (cifar10_ncsn)"},
-            "--earlier": {
-                "type": Path,
-                "nargs": "+",
-                "default": (),
-                "help": "files of the same training's weights after fewer steps",
-            },
+    more = {
+        "--weights": {"default": "cifar10_ncsn", "help": "a shipped network's name, or a file (cifar10_ncsn)"},
+        "--earlier": {
+            "type": Path,
+            "nargs": "+",
+            "default": (),
+            "help": "the same training's weights after fewer steps",
         },
-    )
-    show(measure(**options))
+    }
+    show(measure(**script_options(__doc__, "samples", claims=["I2"], draws=True, more=more)))

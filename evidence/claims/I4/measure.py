@@ -6,7 +6,7 @@ import torch
 
 from controls import blobs
 from drawing import CPU, FEATURES, SIGMA_L, Machine, digit_distance, judged_distance, wrong_digits
-from evolution import ends, evolution, levels_farther
+from evolution import evolution, levels_farther
 from ledger import Measurement, Record, record, reported, script_options, seed, show
 from mnist_samples import mnist_samples
 from sbgm import derived_generator
@@ -66,19 +66,8 @@ def i4_measurements(
     smooth: list[Estimate],
 ) -> list[Measurement]:
     """The measurements of I4, from the distances after each level, σ_1 first, and those of `no_digits`."""
-    names = {"states": "state as it is", "denoised": "denoised state"}
-    distances = [
-        reported(f"Fréchet distance of the {names[kind]} after σ_{level}", curve[i])
-        for kind, curve in (("states", states), ("denoised", denoised))
-        for level, i in (("1", 0), ("L", -1))
-    ]
-    curves = {"states": states, "denoised": denoised, "control: digits with each level's noise": real}
-    distances += [
-        reported("Fréchet distance of turned digits", turned[0]),
-        reported("Fréchet distance of random blobs", smooth[0]),
-    ]
-    last = {"states": states[-1], "denoised": denoised[-1], "control: random blobs": smooth[0]}
-    return [*evolution("I4", curves), *ends("I4", "turned digits", turned[0], last), *distances]
+    curves = {"states": states, "denoised": denoised, "real": real, "wrong": turned, "smooth": smooth}
+    return evolution("I4", "Fréchet distance", "digits", "turned digits", curves)
 
 
 def main() -> None:

@@ -1,29 +1,17 @@
 """I5: how far Algorithm 1's samples are from real images over T and ε, and how many can be read."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas
 import torch
 from torch import Tensor
 
 from controls import hidden_features, joined_halves, legible, place
-from drawing import (
-    CPU,
-    SIGMA_L,
-    Drawing,
-    Machine,
-    draw,
-    judged_distance,
-    narrower_width,
-    require_enough_digits,
-    weights_hash,
-    wrong_digits,
-)
+from drawing import CPU, SIGMA_L, Drawing, Machine, draw, judged_distance, narrower_width, weights_hash, wrong_digits
 from errors import largest, of_networks, rank_correlation, worst_over_best
 from laws import annealed_variance
 from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
@@ -31,7 +19,6 @@ from levels import perceptrons
 from mnist_samples import SEED
 from recipes import kept_parts
 from sbgm import derived_generator
-from sbgm.guard import Batch, Positive, checked
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import kept_folder, uniform_start
 from sbgm.images.weights import load_network
@@ -47,13 +34,11 @@ PLACE = ["n_steps", "step_size"]
 MEASURED = ["distance", "se", "predicted", "measured", "measured_se"]
 
 
-@dataclasses.dataclass(frozen=True)
-class StepMap:
+class StepMap(NamedTuple):
     """How good one network's samples are at each T and ε of Algorithm 1: a table of distances and noise, and samples.
 
     The table has a row for each pair of T, `n_steps` a level, and ε, `step_size` in the paper's convention
-    x + (ε/2) s + √ε z. `cells.loc[100, 2e-5].distance` is one of its numbers, `cells["distance"].unstack()` a grid of
-    T by ε. Its columns:
+    x + (ε/2) s + √ε z. `cells.loc[100, 2e-5].distance` is one of its numbers. Its columns:
 
     - `distance`, `se`: Fréchet distance of the samples to real images, and its standard error.
     - `predicted`: variance of the noise on the samples divided by σ_L², by `laws.annealed_variance` of a point.
@@ -67,16 +52,6 @@ class StepMap:
     cells: pandas.DataFrame
     sheets: Tensor
 
-    @classmethod
-    def of(cls, rows: Any, sheets: Tensor) -> "StepMap":
-        """The map of rows, each with its sheet: T, ε and the columns of `cells`, in this order or by their names."""
-        table = pandas.DataFrame(rows, columns=PLACE + MEASURED, dtype=float).astype({"n_steps": int})
-        return cls(table.set_index(PLACE), sheets)
-
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """The map as two tensors, to be saved: `name`, a row as `of` takes it for each cell, and `name_sheets`."""
-        return {name: torch.tensor(self.cells.reset_index().to_numpy("float64")), f"{name}_sheets": self.sheets}
-
 
 def load_step_map(images: str) -> StepMap:
     """The map that the record of I5 holds of a network.
@@ -88,21 +63,22 @@ def load_step_map(images: str) -> StepMap:
         FileNotFoundError, ValueError: as `load_record`.
     """
     tensors = load_record("I5").tensors
-    return StepMap.of(tensors[images].numpy(), tensors[f"{images}_sheets"])
+    table = pandas.DataFrame(tensors[images].numpy(), columns=PLACE + MEASURED).astype({"n_steps": int})
+    return StepMap(table.set_index(PLACE), tensors[f"{images}_sheets"])
 
 
-def noise_ratio(sigmas: Tensor | Sequence[float], *, step_size: float, n_steps: int, start: float = 1 / 3) -> float:
+def noise_ratio(sigmas: Tensor | Sequence[float], *, step_size: float, n_steps: int) -> float:
     """The variance of the noise that Algorithm 1 leaves on its samples, over σ_L², for data that are a point.
 
-    The last of `annealed_variance` with v = 0, which counts what each level has not forgotten of the level before.
+    The last of `annealed_variance` with v = 0, which counts what each level has not forgotten of the level before. The
+    chains start from uniform noise around a black pixel, whose mean square is 1/3.
 
     Args:
         sigmas: σ_1 > … > σ_L > 0.
         step_size: ε.
         n_steps: T, steps at each level.
-        start: mean square of the starting points; 1/3 for uniform noise and a black pixel.
     """
-    variances = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)
+    variances = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=1 / 3)
     return variances[-1] / float(sigmas[-1]) ** 2
 
 
@@ -132,38 +108,24 @@ def measure_cell(
     return cell, quantise(samples[:N_SHEET])
 
 
-@checked
-def constant_pixels(images: Batch) -> Tensor:
-    """Whether a pixel has the same value in all images, such as one in a digit's corner: (C, H, W) bool."""
-    return (images == images[:1]).all(dim=0)
-
-
-@checked
-def noise_on_constant_pixels(samples: Batch, images: Batch, sigma_min: Positive) -> Estimate:
-    """The variance of samples over σ_L² where images do not vary: all that varies there is noise.
+def noise_on_constant_pixels(samples: Tensor, images: Tensor, sigma_min: float) -> Estimate:
+    """The variance of samples over σ_L² where images do not vary, as in a digit's corner: all that varies is noise.
 
     Args:
         samples: (N, C, H, W), N ≥ 2, neither clamped nor quantised.
         images: training images.
         sigma_min: σ_L.
-
-    Raises:
-        ValueError: every pixel of the images varies.
     """
-    constant = constant_pixels(images)
-    if not constant.any():
-        raise ValueError("images must have pixels that never change, got none")
+    constant = (images == images[:1]).all(dim=0)
     noise = samples[:, constant].double()
     squares = (noise - noise.mean(dim=0)).square().mean(dim=1) * len(noise) / (len(noise) - 1)
     return estimate(squares / sigma_min**2)
 
 
-N_STEPS = (30, 50, 100, 200)
-STEP_SIZES = (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
-"""T, and ε in the text's convention x + (ε/2) s + √ε z over the range that it names."""
-BEYOND_N_STEPS = (10,)
-BEYOND_STEP_SIZES = (1e-4,)
-"""The digits' map in pixels shows besides: fewer steps, and the end of the range if the text's ε is the code's h."""
+N_STEPS = (30, 50, 100, 200, 10)
+STEP_SIZES = (5e-6, 1e-5, 2e-5, 4e-5, 5e-5, 1e-4)
+"""Of the digits' map in pixels: T, and ε in the text's convention x + (ε/2) s + √ε z over the range that it names; and
+besides fewer steps, and the end of the range if the text's ε is the code's h."""
 CROSS = [(100, 2e-5), (30, 2e-5), (50, 2e-5), (200, 2e-5), (100, 5e-6), (100, 1e-5), (100, 4e-5), (100, 5e-5)]
 """T and ε on the digits: the cross that the paper's sentence speaks of."""
 CODES_CROSS = [(100, 4e-5), (30, 4e-5), (50, 4e-5), (200, 4e-5), (100, 1e-5), (100, 2e-5), (100, 8e-5), (100, 1e-4)]
@@ -191,23 +153,27 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Recor
 
     Args:
         folder: of samples.
-        n_samples: of MNIST in each cell, more than 256.
+        n_samples: of MNIST in each cell, more than 256: a half chooses the extreme cells, the other measures them.
         machine: where the network on MNIST runs.
     """
-    require_enough_digits(n_samples=n_samples)
-    if n_samples <= 256:  # one half chooses the extreme cells, and the other measures them
-        raise ValueError(f"n_samples must be more than 256, got {n_samples}")
-    step_map = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
+    digits_map, digits_sheets = map_of_digits(folder)
     of_digits, digits = measure_digits(folder)
-    mnist_map, samples = mnist_cells(folder, n_samples, machine)
-    noise = [
-        reported(f"MNIST: noise of T = {t}, ε = {eps:g}, over predicted", over_predicted(mnist_map, t, eps))
-        for t, eps in (TOO_SHORT, (100, 2e-5))
-    ]
+    places = [*PLACES, TOO_SHORT]
+    mnist_map, mnist_sheets, samples = map_of_mnist(folder, places, n_samples, machine)
+    noise = []
+    for t, eps in (TOO_SHORT, (100, 2e-5)):
+        *_, predicted, measured, _ = mnist_map[places.index((t, eps))].tolist()
+        noise.append(reported(f"MNIST: noise of T = {t}, ε = {eps:g}, over predicted", measured / predicted))
     return record(
         "I5",
-        [*of_digits, *measure_mnist(samples), *noise],
-        {**step_map.tensors("digits"), **mnist_map.tensors("mnist"), **digits},
+        [*of_digits, *measure_mnist(dict(zip(places, samples, strict=True))), *noise],
+        {
+            "digits": digits_map,
+            "digits_sheets": digits_sheets,
+            "mnist": mnist_map,
+            "mnist_sheets": mnist_sheets,
+            **digits,
+        },
         data=f"five perceptrons, {N_OF_CELL:,} samples a cell, 360 held-out and 1,437 training digits; mnist_ncsn, "
         f"{n_samples} a cell, 10,000 MNIST test images",
         note="Fréchet distances in features: of 8×8 digits in those of a classifier of them, of MNIST in those of the "
@@ -338,19 +304,6 @@ def geometric(ratios: Sequence[Estimate]) -> Estimate:
 # --- MNIST ------------------------------------------------------------------------------------------------------------
 
 
-def mnist_cells(folder: Path, n_samples: int, machine: Machine) -> tuple[StepMap, dict[tuple[int, float], Tensor]]:
-    """The map of the shipped network on MNIST, and the samples at each T and ε."""
-    common = {"n_samples": n_samples, "batch_size": machine.n_chains}
-    drawings = []
-    for n_steps, step_size in [*PLACES, TOO_SHORT]:
-        how = {"seed": MNIST_SEED, "every_level": False}
-        if (n_steps, step_size) == (100, 2e-5):
-            how = {"seed": SEED}  # the first of those that I1, I4 and I7 rest on
-        drawings.append(Drawing("mnist_ncsn", n_steps=n_steps, step_size=step_size, **common, **how))
-    step_map, samples = measure_map(drawings, folder, some_images("mnist", "train"), judged_distance, machine)
-    return step_map, dict(zip([*PLACES, TOO_SHORT], samples, strict=True))
-
-
 def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]:
     """The measurements of I5 on MNIST, from the samples at each T and ε."""
     space = feature_space("mnist", classifier=JUDGE)
@@ -390,22 +343,31 @@ def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]
 # --- maps -------------------------------------------------------------------------------------------------------------
 
 
-def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float], n_samples: int = N_DIGITS) -> StepMap:
-    """The map of the shipped perceptron on 8×8 digits: Fréchet distances in pixels to the training digits.
-
-    Args:
-        folder: where samples are kept.
-        n_steps, step_sizes: T and ε; every pair is a cell.
-        n_samples: of each; more than 64, the number of pixels.
-    """
+def map_of_digits(folder: Path) -> tuple[Tensor, Tensor]:
+    """The map of the shipped perceptron on 8×8 digits, by Fréchet distances in pixels to the training digits."""
     images = load_images("digits")
 
     def distance(samples: Tensor) -> Estimate:
         return frechet_distance(samples.flatten(1), images.flatten(1))
 
-    common = {"n_samples": n_samples, "batch_size": math.gcd(n_samples, 500), "precision": "fp32"}
-    drawings = [Drawing("digits_mlp", n_steps=t, step_size=eps, **common) for t in n_steps for eps in step_sizes]
-    return measure_map(drawings, folder, images, distance)[0]
+    common = {"n_samples": N_DIGITS, "batch_size": 500, "precision": "fp32"}
+    places = itertools.product(N_STEPS, STEP_SIZES)
+    drawings = [Drawing("digits_mlp", n_steps=t, step_size=eps, **common) for t, eps in places]
+    return measure_map(drawings, folder, images, distance)[:2]
+
+
+def map_of_mnist(
+    folder: Path, places: Sequence[tuple[int, float]], n_samples: int, machine: Machine
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The map of the shipped network on MNIST at these T and ε, and the samples of each cell."""
+    common = {"n_samples": n_samples, "batch_size": machine.n_chains}
+    drawings = []
+    for n_steps, step_size in places:
+        how = {"seed": MNIST_SEED, "every_level": False}
+        if (n_steps, step_size) == (100, 2e-5):
+            how = {"seed": SEED}  # the first of those that I1, I4 and I7 rest on
+        drawings.append(Drawing("mnist_ncsn", n_steps=n_steps, step_size=step_size, **common, **how))
+    return measure_map(drawings, folder, some_images("mnist", "train"), judged_distance, machine)
 
 
 def measure_map(
@@ -414,8 +376,8 @@ def measure_map(
     images: Tensor,
     distance: Callable[[Tensor], Estimate],
     machine: Machine = CPU,
-) -> tuple[StepMap, list[Tensor]]:
-    """Draw every cell's samples, or take them from `folder`, and measure them; return the map, and the samples.
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Draw every cell's samples, or take them from `folder`, and measure them.
 
     Args:
         drawings: one a cell.
@@ -423,24 +385,23 @@ def measure_map(
         images: training images, some of whose pixels never change.
         distance: of samples to real images.
         machine: where and how the networks run.
+
+    Returns:
+        A row a cell, (cells, 7) float64, the columns as PLACE and MEASURED; the sheets; and the samples of each cell.
     """
-    measured = []
+    rows = []
+    sheets = []
     drawn = []
     for drawing in drawings:
         sigmas = load_network(drawing.network).sigmas
         settings = drawing.facts("n_steps", "step_size")
         ladder = {"predicted": noise_ratio(sigmas, **settings), "sigma_min": float(sigmas[-1])}
         samples = draw(drawing, folder, machine).states[-1]
+        cell, sheet = measure_cell(samples, images, distance, **settings, **ladder)
+        rows.append([*cell.values()])
+        sheets.append(sheet)
         drawn.append(samples)
-        measured.append(measure_cell(samples, images, distance, **settings, **ladder))
-    cells, sheets = zip(*measured, strict=True)
-    return StepMap.of(cells, torch.stack(sheets)), drawn
-
-
-def over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
-    """The measured variance of the noise left, over the predicted one, at T and ε."""
-    cell = step_map.cells.loc[n_steps, step_size]
-    return cell.measured / cell.predicted
+    return torch.tensor(rows, dtype=torch.float64), torch.stack(sheets), drawn
 
 
 def main() -> None:

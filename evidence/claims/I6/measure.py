@@ -22,9 +22,9 @@ def annealed_samples(n: int) -> Tensor:
     return load_record("I1").tensors["samples"][:n].float() / 255
 
 
-def control_distances(claim_id: str, n: int, part: int) -> dict[str, Estimate]:
+def control_distances(n: int, part: int) -> dict[str, Estimate]:
     """The distances of n training digits and of the controls made of them, see `wrong_digits`."""
-    made = wrong_digits(n, derived_generator(seed(claim_id), 0, part))
+    made = wrong_digits(n, derived_generator(seed("I6"), 0, part))
     return {name: judged_distance(images) for name, images in made.items()}
 
 
@@ -33,19 +33,14 @@ def farther_control(controls: dict[str, Estimate]) -> Estimate:
     return max(controls["turned"], controls["joined"])
 
 
-def against_controls(claim_id: str, annealed: Estimate, controls: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The bounded ratios that I6 and I11 share, by label: annealed samples, and real digits moved by two pixels."""
-    many = control_distances(claim_id, N_CONTROL, 4)
-    return {
+def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str, Estimate]) -> list[Measurement]:
+    """The measurements of I6, from the distances of samples and controls."""
+    many = control_distances(N_CONTROL, 4)
+    ratios = {
+        "one level over the farther control": ratio(one_level, farther_control(controls)),
         "annealed over the nearer control": ratio(annealed, min(controls["turned"], controls["joined"])),
         MOVED: ratio(many["moved"], farther_control(many)),
     }
-
-
-def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str, Estimate]) -> list[Measurement]:
-    """The measurements of I6, from the distances of samples and controls."""
-    ratios = {"one level over the farther control": ratio(one_level, farther_control(controls))}
-    ratios |= against_controls("I6", annealed, controls)
     distances = {"one level": one_level, "annealed": annealed} | controls
     return [
         *(declared("I6", label, number) for label, number in ratios.items()),
@@ -58,7 +53,7 @@ def measure(folder: Path, machine: Machine = CPU) -> Record:
     drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, every_level=False, seed=seed("I6"))
     samples = draw(drawing, folder, machine).states[-1]
     measurements = i6_measurements(
-        judged_distance(samples), judged_distance(annealed_samples(N_SAMPLES)), control_distances("I6", N_SAMPLES, 1)
+        judged_distance(samples), judged_distance(annealed_samples(N_SAMPLES)), control_distances(N_SAMPLES, 1)
     )
     for name in ("mnist_one_level", "mnist_ncsn"):
         loss = load_network(name).facts["held_out_loss_by_level"][-1]

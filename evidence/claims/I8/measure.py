@@ -22,7 +22,6 @@ FIRST_CONTROL = 3_000
 N_CONTROL = 1_000
 """Other test digits for the controls, which no network enters: as many as make their ± small."""
 N_FILLS = 5
-N_CANDIDATES = 60_000
 SURE = 0.9
 
 
@@ -36,23 +35,6 @@ def known_pixels(n: int, shape: tuple[int, ...]) -> Tensor:
 
 
 # --- fills of one mask, and others beside them ------------------------------------------------------------------------
-
-
-def other_fills(images: Tensor, known: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Fills that no network made, by name, (N, F, C, H, W) with noise σ_L, as samples carry it.
-
-    Args:
-        images: (N, C, H, W).
-        known: (N, 1, H, W) bool.
-        generator: source of the noise.
-    """
-    training = load_images("mnist")[:N_CANDIDATES]
-    mean = training.mean(dim=0)
-    fills = {
-        "retrieved parts": retrieved(images, known, training, N_FILLS),
-        "mean digit": torch.where(known, images, mean)[:, None],
-    }
-    return {name: perturb(x.flatten(0, 1), SIGMA_L, generator=generator).view_as(x) for name, x in fills.items()}
 
 
 def read(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,13 +86,21 @@ def measure_kind(
 def measure_others(images: Tensor, known: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """The truth's seam, and all numbers of fills that no network made, by "mean digit, seam" and so on: (N,) each.
 
+    All carry the noise σ_L, as samples do.
+
     Args:
         images, known, labels: see `measure_fills`.
         generator: source of the noise.
     """
     numbers = {"truth, seam": seam(perturb(images, SIGMA_L, generator=generator), known)}
-    for name, x in other_fills(images, known, generator).items():
-        numbers |= {f"{name}, {number}": v for number, v in measure_fills(x, images, known, labels).items()}
+    training = load_images("mnist")
+    others = {
+        "retrieved parts": retrieved(images, known, training, N_FILLS),
+        "mean digit": torch.where(known, images, training.mean(dim=0))[:, None],
+    }
+    for name, fills in others.items():
+        noisy = perturb(fills.flatten(0, 1), SIGMA_L, generator=generator).view_as(fills)
+        numbers |= {f"{name}, {number}": v for number, v in measure_fills(noisy, images, known, labels).items()}
     return numbers
 
 

@@ -14,7 +14,7 @@ from curve import Entry, NamedSampler, draw_entry, renewing
 from drawing import CPU, Machine
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from narrower import PAPERS_SAMPLES, differences, smaller_differences
-from sbgm.guard import Batch, Count, checked, one_of
+from sbgm.guard import checked
 from sbgm.images.data import SETS
 from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
 from sbgm.measure import (
@@ -37,10 +37,9 @@ N_CHOOSING = 1_000  # samples of each checkpoint
 N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
 N_KERNEL = 10_000  # of the reference, for KID, whose work is quadratic
 N_SHOWN = 64
-SamplerName = Annotated[str, one_of(("annealed", "renewing"))]
 
 
-def entry_on(sigmas: Tensor, sampler: SamplerName) -> Entry:
+def entry_on(sigmas: Tensor, sampler: str) -> Entry:
     """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 11's of 50 steps.
 
     Args:
@@ -55,7 +54,7 @@ def entry_on(sigmas: Tensor, sampler: SamplerName) -> Entry:
 
 
 def draw_samples(
-    file: Path | str, n: int, model: ScoreNetwork, sampler: SamplerName, folder: Path, machine: Machine, batch_size: int
+    file: Path | str, n: int, model: ScoreNetwork, sampler: str, folder: Path, machine: Machine, batch_size: int
 ) -> Tensor:
     """Draw n samples of a network, or take them from a folder: (n, 3, H, W).
 
@@ -75,8 +74,7 @@ def draw_samples(
     return draw_entry(entry_on(model.sigmas, sampler), model, fitted, n, **options)
 
 
-@checked
-def checkpoint_fid(samples: Batch, real: FeatureStatistics) -> float:
+def checkpoint_fid(samples: Tensor, real: FeatureStatistics) -> float:
     """The Fréchet distance of few samples, such as the paper's 1,000, by which it chooses among checkpoints.
 
     It exists however singular the samples' covariance C is: the eigenvalues of C C' other than 0 are those of
@@ -85,15 +83,9 @@ def checkpoint_fid(samples: Batch, real: FeatureStatistics) -> float:
 
     Args:
         samples: (n, F) features of samples, n ≥ 2.
-        real: statistics of 2,560 real images or more.
-
-    Raises:
-        ValueError: there is one sample only, or real are too few.
+        real: statistics of real images.
     """
     n, n_features = samples.shape
-    if n < 2:
-        raise ValueError(f"samples must be at least 2 for a covariance, got {n}")
-    require_enough(real.n, "real")
     mean = samples.double().mean(dim=0)
     rows = (samples.double() - mean) / math.sqrt(n - 1)
     values = torch.linalg.eigvalsh(rows @ real.covariance @ rows.T)[-min(n - 1, n_features) :]  # the others are 0
@@ -105,9 +97,8 @@ def checkpoint_fid(samples: Batch, real: FeatureStatistics) -> float:
 def measure(
     folder: Path,
     n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
-    n_reference: Annotated[int, require_enough] | None = None,
-    sampler: SamplerName = "annealed",
-    batch_size: Count = 500,
+    sampler: str = "annealed",
+    batch_size: int = 500,
     weights: str = "cifar10_ncsn",
     machine: Machine = CPU,
 ) -> Record:
@@ -116,7 +107,6 @@ def measure(
     Args:
         folder: of samples.
         n_samples: 2,560 at least, which is checked before any is drawn.
-        n_reference: training images that they are compared with; None takes all.
         sampler: "annealed", which is Algorithm 1 with the paper's 1,000 evaluations, or "renewing", of 50.
         batch_size: chains side by side.
         weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
@@ -124,7 +114,7 @@ def measure(
         machine: where the network runs.
     """
     inception = Inception(device=machine.device)
-    real = reference_for("cifar10", feature_space("cifar10", inception), "train", n_reference)
+    real = reference_for("cifar10", feature_space("cifar10", inception), "train")
     statistics = feature_statistics(real.features)
     run = Path(weights)
     files = [run_weights(run, step_of(step)) for step in checkpoints(run)] or [weights_file(weights)]
@@ -205,23 +195,13 @@ def i9_measurements(
 
 def main() -> None:
     """Measure I9 as the command line says, and print its record."""
-    options = script_options(
-        __doc__,
-        "samples",
-        claims=["I9"],
-        draws=True,
-        more={
-            "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "of samples, at least 2,560 (50,000)"},
-            "--sampler": {
-                "default": "annealed",
-                "choices": ("annealed", "renewing"),
-                "help": "Algorithm 1, or chapter 11's sampler with 50 evaluations (annealed)",
-            },
-            "--weights": {
-                "default": "cifar10_ncsn",
-                "help": "a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID "
-                "of 1,000 samples is taken (cifar10_ncsn)",
-            },
+    more = {
+        "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "of samples, at least 2,560 (50,000)"},
+        "--sampler": {
+            "default": "annealed",
+            "choices": ("annealed", "renewing"),
+            "help": "Algorithm 1, or one of 50 steps",
         },
-    )
-    show(measure(**options))
+        "--weights": {"default": "cifar10_ncsn", "help": "a network's name, a file, or a run's folder (cifar10_ncsn)"},
+    }
+    show(measure(**script_options(__doc__, "samples", claims=["I9"], draws=True, more=more)))

@@ -14,7 +14,6 @@ from figure1 import train_figure1
 from ledger import Measurement, Record, declared, record, reported, script_options, show
 from recipes import Figure1
 from sbgm.files import load_tensors, save_tensors
-from sbgm.guard import Count, checked
 from sbgm.images.data import load_images
 from sbgm.images.devices import hardware
 from sbgm.measure import Estimate, estimate
@@ -22,15 +21,10 @@ from sbgm.measure import Estimate, estimate
 # --- its curves -------------------------------------------------------------------------------------------------------
 
 
-def relative_spread(losses: Tensor, *, detrended: bool = False) -> float:
-    """sd/|mean| of a loss over the last third of its curve, (T,) with T ≥ 9.
-
-    Args:
-        losses: the loss of every iteration.
-        detrended: take the standard deviation around a straight line, fitted to that third, in place of the mean.
-    """
-    last = _last(losses, 3)
-    rest = last - _line(last) if detrended else last
+def relative_spread(losses: Tensor) -> float:
+    """sd/|mean| of a loss over the last third of its curve, (T,), where sd is around a straight line fitted there."""
+    last = losses[len(losses) - len(losses) // 3 :].double()
+    rest = last - _line(last)
     return float(rest.std() / last.mean().abs())
 
 
@@ -39,7 +33,7 @@ def relative_drift(losses: Tensor) -> float:
 
     The change, from end to end, of a straight line fitted to that quarter, over |mean|.
     """
-    last = _last(losses, 4)
+    last = losses[len(losses) - len(losses) // 4 :].double()
     line = _line(last)
     return float((line[-1] - line[0]).abs() / last.mean().abs())
 
@@ -54,21 +48,6 @@ def first_change(losses: Tensor) -> Estimate:
     return Estimate(later.value - first.value, math.hypot(later.se, first.se))
 
 
-def running_mean(losses: Tensor, n: int = 100) -> Tensor:
-    """The means of n consecutive losses: (T,) -> (T − n + 1,)."""
-    if not 1 <= n <= len(losses):
-        raise ValueError(f"n must be 1 … {len(losses)}, the number of losses, got {n}")
-    return losses.double().unfold(0, n, 1).mean(dim=1)
-
-
-def _last(losses: Tensor, parts: int) -> Tensor:
-    if losses.ndim != 1 or len(losses) < 9:
-        raise ValueError(f"losses must be at least nine numbers, (T,), got shape {tuple(losses.shape)}")
-    if not bool(torch.isfinite(losses).all()):
-        raise ValueError("losses must be finite, but they hold NaN or infinity")
-    return losses[len(losses) - len(losses) // parts :].double()
-
-
 def _line(values: Tensor) -> Tensor:
     """The least-squares straight line through equally spaced values, at the same places."""
     t = torch.arange(len(values), dtype=values.dtype) - (len(values) - 1) / 2
@@ -79,42 +58,36 @@ def _line(values: Tensor) -> Tensor:
 
 M2_NOISE = {"raw": 0.0, "noised": 0.01}
 """The standard deviation of the noise in each panel."""
-M2_STEPS = 5_000
-"""The fewest of a run that counts."""
-M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=M2_STEPS)
+M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=5_000)
 
 
-@checked
-def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Record:
+def measure(folder: Path, seeds: int = 2) -> Record:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
-    from there if it was stopped, or was too short. A finished one of M2_STEPS or more leaves its curve in
-    `runs/` beside the record, to be committed, from where it is taken on any machine: only runs that are missing
-    there are made.
+    from there if it was stopped. A finished one leaves its curve in `runs/` beside the record, to be committed, from
+    where it is taken on any machine: only runs that are missing there are made.
 
     Args:
         folder: of the runs.
-        iterations: of each run.
-        seeds: runs of each kind.
+        seeds: runs of each kind, two or more.
     """
     images = load_images("cifar10")
     runs = {
-        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, n_steps=iterations, seed=seed)
+        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, seed=seed)
         for seed in range(seeds)
         for kind, std in M2_NOISE.items()
     }
     losses = {run: _losses(images, settings, folder, "{}_{}".format(*run)) for run, settings in runs.items()}
-    runs_made = "a single run" if seeds == 1 else f"{seeds} runs"
     curves = {kind: torch.stack([losses[kind, seed] for seed in range(seeds)]) for kind in M2_NOISE}
     return record(
         "M2",
         m2_measurements(**curves),
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
-        narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
+        narrower=f"{seeds} runs of each kind, with a quarter of the paper's batch and a tenth of its iterations",
         note="The ratio of scatters is the geometric mean over pairs of runs, each other number that of the worst run.",
-        facts={"iterations": iterations, "seeds": seeds}
+        facts={"iterations": M2_SETTINGS.n_steps, "seeds": seeds}
         | {name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
     )
 
@@ -125,16 +98,12 @@ def m2_measurements(raw: Tensor, noised: Tensor) -> list[Measurement]:
     The ratio of scatters is the geometric mean over pairs of runs, every other number that of the worst run. At noise σ
     no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²): CIFAR-10's declared bound.
     """
-    spreads = [torch.tensor([relative_spread(losses, detrended=True) for losses in kind]) for kind in (raw, noised)]
+    spreads = [torch.tensor([relative_spread(losses) for losses in kind]) for kind in (raw, noised)]
     log_ratios = (spreads[0] / spreads[1]).log10()  # of pairs
-    lowest_mean = min(float(running_mean(losses, min(100, len(losses))).min()) for losses in noised)
+    lowest_mean = min(float(losses.double().unfold(0, 100, 1).mean(dim=1).min()) for losses in noised)
     change = max((first_change(losses) for losses in raw), key=lambda change: change.value + 2 * change.se)
     return [
-        declared(
-            "M2",
-            "log₁₀ of raw over noised sd/|mean|, last third, two runs",
-            of_networks(log_ratios) if len(log_ratios) > 1 else float(log_ratios),
-        ),
+        declared("M2", "log₁₀ of raw over noised sd/|mean|, last third, two runs", of_networks(log_ratios)),
         declared("M2", "noised: move of the mean over the last quarter", max(map(relative_drift, noised))),
         declared("M2", "noised: lowest mean of 100 iterations", lowest_mean),
         declared("M2", "raw: mean of iterations 51 to 100 less that of 1 to 10", change),
@@ -157,13 +126,9 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
         losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_steps, unit="it")])
     finally:
         torch.set_flush_denormal(False)
-    if len(losses) >= M2_STEPS:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
     return losses
-
-
-# --- the network on raw images that ships -----------------------------------------------------------------------------
 
 
 def main() -> None:
