@@ -1,8 +1,7 @@
 """What is known exactly of Langevin chains on Gaussians and mixtures, and a count of how often they change modes.
 
-In this order: the variance of Algorithm 1's chains; an acceptance, a share and a time by closed form or quadrature;
-switches; and the exact law of chains on the paper's mixture, along the line through its means, where they are Markov
-alone.
+In this order: the variance of Algorithm 1's chains; an acceptance and a share by closed form or quadrature; switches;
+and the exact law of chains on the paper's mixture, along the line through its means, where they are Markov alone.
 """
 
 import math
@@ -89,28 +88,6 @@ def basin_weight(weight: float, mean: float = 5.0, extent: float = 8.0, std: flo
     first_order = shift / (2 * extent)
     corner = shift * abs(shift) / (8 * extent**2)  # the line is shorter the nearer it comes to a corner
     return 0.5 + first_order - corner
-
-
-def steps_between_switches(step_size: float, weight: float, mean: float) -> float:
-    """The mean number of Langevin steps between two switches of mode, for small ε, by quadrature.
-
-    The target is (1 − w) N((−m, −m), I) + w N((m, m), I); p(u) is its density along the line through the means, which
-    are at u = ±√2 m. The diffusion dx = ½ s dt + dW takes the time 2 ∫ du/p(u), between the means, to go from one to
-    the other and back on average (the sum of its two mean hitting times), and a step is ε of time.
-
-    Args:
-        step_size: ε.
-        weight: w, in (0, 1).
-        mean: m > 0.
-    """
-    end = math.sqrt(2) * mean
-    u = torch.linspace(-end, end, 20_001, dtype=torch.float64)
-    height = math.sqrt(2 * math.pi)
-    left = torch.exp(-((u + end) ** 2) / 2) / height
-    right = torch.exp(-((u - end) ** 2) / 2) / height
-    density = (1 - weight) * left + weight * right
-    time = torch.trapezoid(1 / density, u)
-    return float(time) / step_size
 
 
 class SwitchCounter:

@@ -2,10 +2,8 @@
 
 import math
 
-import numpy
 import pytest
 import torch
-from scipy.integrate import solve_bvp
 
 from balance import acceptance, annealed_variances
 from laws import (
@@ -14,10 +12,9 @@ from laws import (
     annealed_weight,
     basin_weight,
     metropolis_acceptance,
-    steps_between_switches,
     transition,
 )
-from sbgm import GaussianMixture, geometric_sigmas, plots
+from sbgm import geometric_sigmas, plots
 
 # --- the variance of Algorithm 1's chains -----------------------------------------------------------------------------
 
@@ -30,7 +27,7 @@ def test_the_variance_step_by_step_is_the_sum_of_a_geometric_series(step_size, n
     assert ends == pytest.approx(expected)
 
 
-# --- an acceptance, a share and a time --------------------------------------------------------------------------------
+# --- an acceptance and a share ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 5.0])
@@ -58,31 +55,6 @@ def test_basin_weight_is_the_area_where_a_component_is_the_likelier(weight, mean
     )
     share = float((near > far).double().mean())
     assert basin_weight(weight, mean, extent, std) == pytest.approx(share, abs=2 / 1_000)  # two rows of points
-
-
-def mean_hitting_time(start, target, score):
-    """The mean time of dx = ½ s dt + dW from start to target on a line: ½τ″ + ½sτ′ = −1, τ(target) = 0.
-
-    It is solved by the distance u from the target. The far end is reflecting, 5 beyond the start, where hardly any path
-    comes.
-    """
-    side = math.copysign(1.0, start - target)
-
-    def slopes(u, tau):
-        s = side * score(torch.from_numpy(target + side * u)[:, None])[:, 0].numpy()
-        return tau[1], -2 - s * tau[1]
-
-    u = numpy.linspace(0, abs(start - target) + 5, 400)
-    solved = solve_bvp(slopes, lambda near, far: (near[0], far[1]), u, numpy.zeros((2, 400)))
-    return solved.sol(abs(start - target))[0]
-
-
-@pytest.mark.parametrize(("weight", "mean"), [(0.8, 1.0), (0.8, 1.5), (0.5, 2.0)])
-def test_steps_between_switches_is_half_of_the_way_there_and_back(weight, mean):
-    end = math.sqrt(2) * mean
-    score = GaussianMixture([1 - weight, weight], [[-end], [end]]).score
-    there_and_back = mean_hitting_time(-end, end, score) + mean_hitting_time(end, -end, score)
-    assert steps_between_switches(0.1, weight, mean) == pytest.approx(there_and_back / 2 / 0.1, rel=1e-4)
 
 
 # --- switches ---------------------------------------------------------------------------------------------------------

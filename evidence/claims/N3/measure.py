@@ -1,4 +1,4 @@
-"""N3: sliced against denoising score matching for noise conditional networks, at ten times lab 4's budget.
+"""N3: sliced against denoising score matching for noise conditional networks.
 
 What is done is kept; a run that was stopped goes on with the next network.
 """
