@@ -434,7 +434,6 @@ SHIPPED: dict[str, tuple[Callable[..., nn.Module], Training]] = {
     "mixture_exact_0": (ConditionalMLP, MixtureTraining("exact")),
     "mixture_energy_0": (EnergyMLP, MixtureTraining("denoising")),
     "digits_mlp": (ImageMLP, DigitsTraining()),
-    "digits_mlp_lambda_1": (ImageMLP, DigitsTraining(weighting="one")),
     SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
     JUDGE: (LeNet, ClassifierTraining(24, n_steps=6_000, n_not_digits=16, seed=1)),
     "mnist_raw": (

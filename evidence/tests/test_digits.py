@@ -16,7 +16,7 @@ from seeds import seeded
 from ship_weights import on_digits, ship
 
 IMAGES, HELD_OUT = load_images("digits"), load_images("digits", "test")
-DIGITS = pytest.mark.parametrize("name", ["digits_mlp", "digits_mlp_lambda_1"])
+NAME = "digits_mlp"
 SMALL = DigitsTraining(width=32, n_blocks=1, n_steps=30)
 
 
@@ -41,33 +41,31 @@ def test_a_step_is_one_of_adams_on_equation_6(weighting):
 def test_making_a_shipped_network_again_gives_the_same_weights():
     made, facts = [], []
     for _ in range(2):
-        network, settings = untrained("digits_mlp", n_steps=20)
+        network, settings = untrained(NAME, n_steps=20)
         facts.append(on_digits(network, settings, n_samples=70))
         made.append(network.state_dict())
     assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
     assert {name for name in facts[0] if facts[0][name] != facts[1][name]} <= {"seconds"}
 
 
-@DIGITS
-def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
-    facts = read_facts(weights_folder() / f"{name}.safetensors")
-    assert facts["settings"] == SHIPPED[name][1].facts()
+def test_the_shipped_file_states_its_training_and_is_as_good_as_it_says():
+    facts = read_facts(weights_folder() / f"{NAME}.safetensors")
+    assert facts["settings"] == SHIPPED[NAME][1].facts()
     pixels = IMAGES.mul(16).round().byte().numpy().tobytes()
     assert facts["data_sha256"] == hashlib.sha256(pixels).hexdigest()
     assert {"command", "data", "seconds", "hardware", "torch"} <= facts.keys()
-    network = load_network(name)
+    network = load_network(NAME)
     losses = level_losses(network, HELD_OUT, network.sigmas, generator=seeded(3))
     for loss, stated in zip(losses, facts["held_out_loss_by_level"], strict=True):
         assert loss.value == pytest.approx(stated, abs=5 * loss.se)  # other noise on the same digits
 
 
 @pytest.mark.slow
-@DIGITS
-def test_the_shipped_weights_can_be_remade(name, tmp_path):
+def test_the_shipped_weights_can_be_remade(tmp_path):
     """To the last bit on the machine that made them; elsewhere as good a network."""
-    ship(name, tmp_path)
-    new, old = load_file(tmp_path / f"{name}.safetensors"), load_file(weights_folder() / f"{name}.safetensors")
+    ship(NAME, tmp_path)
+    new, old = load_file(tmp_path / f"{NAME}.safetensors"), load_file(weights_folder() / f"{NAME}.safetensors")
     if not all(torch.equal(new[key], old[key]) for key in old):
-        stated = [read_facts(folder / f"{name}.safetensors") for folder in (tmp_path, weights_folder())]
+        stated = [read_facts(folder / f"{NAME}.safetensors") for folder in (tmp_path, weights_folder())]
         for a, b in zip(*(facts["held_out_loss_by_level"] for facts in stated), strict=True):
             assert a == pytest.approx(b, rel=0.2)
