@@ -127,14 +127,14 @@ class Bound:
     control: bool = False
     only: str = dataclasses.field(default="", compare=False)
 
-    def told(self, form: str | None, unit: float) -> str:
+    def in_words(self, form: str | None, unit: float) -> str:
         """The interval in words, or its end, in units such as 100 of percent; the forms are those of `filled`."""
         if form is None:
             return interval(unit * self.low, unit * self.high)
         ends = [end for end in (self.low, self.high) if math.isfinite(end)]
         return number(unit * (ends[0] if len(ends) == 1 else (self.high - self.low) / 2), 6)
 
-    def told_as_factor(self) -> str:
+    def factor_in_words(self) -> str:
         """The interval of 10^number, in words."""
         return interval(*(float(f"{10**end:.3g}") for end in (self.low, self.high)))
 
@@ -243,19 +243,19 @@ class Measurement:
         """Twice the standard error."""
         return 2 * (self.se or 0.0)
 
-    def told(self, form: str | None = None, unit: float = 1) -> str:
+    def in_words(self, form: str | None = None, unit: float = 1) -> str:
         """The number with ±, or about it, in units such as 100 of percent; the forms are those of `filled`."""
         if form is None and self.se:
             return with_error(unit * self.value, unit * self.half_width)
         return number(unit * self.value, 3 if form is None else 2)
 
-    def told_as_factor(self) -> str:
+    def factor_in_words(self) -> str:
         """10^number, and between which factors it lies: "4.7 (3.4 to 6.6)"."""
         sides = (0, -self.half_width, self.half_width)
         return "{} ({} to {})".format(*(number(10 ** (self.value + side), 2) for side in sides))
 
     def __str__(self) -> str:
-        text = f"{self.label}: {self.told()}"
+        text = f"{self.label}: {self.in_words()}"
         return text if self.kind == "reported" else f"{text}   {self.kind} {interval(self.low, self.high)}"
 
 
@@ -342,10 +342,10 @@ def filled(words: str, numbers: Mapping[str, Bound] | Mapping[str, Measurement])
     def told(named: re.Match[str]) -> str:
         form, label, percent = named.groups()
         if "log₁₀" in label:
-            return numbers[label].told_as_factor()
+            return numbers[label].factor_in_words()
         if percent:
-            return f"{numbers[label].told(form, 100)} %"
-        return numbers[label].told(form, 1)
+            return f"{numbers[label].in_words(form, 100)} %"
+        return numbers[label].in_words(form, 1)
 
     return NAMED.sub(told, words)
 

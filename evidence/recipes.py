@@ -13,18 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from energies import EnergyMLP
 from sbgm.guard import Score
 from sbgm.images.data import load_images
 from sbgm.images.drawing import kept_tensors
 from sbgm.images.networks import ResNet
-from sbgm.images.weights import load_built, load_network, save_network
+from sbgm.images.weights import load_network, save_network
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.mixtures import GaussianMixture
-from sbgm.networks import ConditionalMLP, ImageMLP
+from sbgm.networks import ImageMLP
 from sbgm.noise import derived_generator, geometric_sigmas, perturb
 from sbgm.training import Step, fit_score
 
@@ -429,10 +428,6 @@ class Figure1(Training):
 # --- what ships -------------------------------------------------------------------------------------------------------
 
 SHIPPED: dict[str, tuple[Callable[..., nn.Module], Training]] = {
-    **{f"mixture_denoising_{seed}": (ConditionalMLP, MixtureTraining("denoising", seed=seed)) for seed in range(5)},
-    **{f"mixture_sliced_{seed}": (ConditionalMLP, MixtureTraining("sliced", seed=seed)) for seed in range(5)},
-    "mixture_exact_0": (ConditionalMLP, MixtureTraining("exact")),
-    "mixture_energy_0": (EnergyMLP, MixtureTraining("denoising")),
     "digits_mlp": (ImageMLP, DigitsTraining()),
     SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
     JUDGE: (LeNet, ClassifierTraining(24, n_steps=6_000, n_not_digits=16, seed=1)),
@@ -456,15 +451,4 @@ def untrained(name: str, **changes: object) -> tuple[nn.Module, Training]:
     generator = torch.Generator().manual_seed(settings.seed)
     if isinstance(settings, DigitsTraining):
         return settings.network(), settings
-    if isinstance(settings, ClassifierTraining | Figure1):
-        return architecture(settings.channels, generator=generator), settings
-    return architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=generator), settings
-
-
-def load_shipped(name: str) -> nn.Module:
-    """One of the networks in SHIPPED, ready to use; those on the mixture do not say in their files how large they are.
-
-    Args:
-        name: such as "mixture_denoising_0".
-    """
-    return load_built(name, lambda facts: untrained(name)[0])
+    return architecture(settings.channels, generator=generator), settings

@@ -8,7 +8,6 @@ what the network is worth.
 import argparse
 import dataclasses
 import hashlib
-import math
 import sys
 import tempfile
 from pathlib import Path
@@ -30,7 +29,6 @@ from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_network, save_network, save_weights, weights_file, weights_folder
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
-from sbgm.mixtures import paper_mixture
 from sbgm.networks import ImageMLP
 from sbgm.samplers import annealed_langevin, final
 
@@ -64,7 +62,6 @@ def ship(what: str, to: Path, **changes: object) -> Path:
         return ship_run(Path(what), path)
     network, settings = recipes.untrained(what, **changes)
     trained = {
-        recipes.MixtureTraining: on_mixture,
         recipes.DigitsTraining: on_digits,
         recipes.ClassifierTraining: on_mnist,
         recipes.Figure1: on_raw,
@@ -77,20 +74,6 @@ def ship(what: str, to: Path, **changes: object) -> Path:
     facts |= {"architecture": type(network).__name__, **settings.facts()}
     save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet | ResNet) else None, **facts)
     return path
-
-
-def on_mixture(network: nn.Module, settings: recipes.MixtureTraining) -> dict[str, Fact]:
-    """Train a network on the mixture; return the facts of its training and its errors."""
-    mixture = paper_mixture()
-    losses, seconds = recipes.timed(recipes.train_mixture(network, mixture, settings))
-    last_tenth = losses[-math.ceil(len(losses) / 10) :]
-    errors = recipes.level_errors(network, mixture, settings.sigmas, generator=torch.Generator().manual_seed(0))
-    return {
-        "data": "paper_mixture()",
-        "seconds": seconds,
-        "mean_loss_of_last_tenth": sum(last_tenth) / len(last_tenth),
-        "relative_squared_error_by_level": errors.tolist(),
-    }
 
 
 def on_digits(network: ImageMLP, settings: recipes.DigitsTraining, n_samples: int = 1_000) -> dict[str, Fact]:

@@ -69,3 +69,9 @@ def test_the_shipped_weights_can_be_remade(tmp_path):
         stated = [read_facts(folder / f"{NAME}.safetensors") for folder in (tmp_path, weights_folder())]
         for a, b in zip(*(facts["held_out_loss_by_level"] for facts in stated), strict=True):
             assert a == pytest.approx(b, rel=0.2)
+
+
+def test_the_card_names_every_shipped_network():
+    card = (weights_folder() / "README.md").read_text(encoding="utf-8")
+    for path in weights_folder().glob("*.safetensors"):
+        assert f"`{path.stem}`" in card or f"`{path.name}`" in card, path.name

@@ -1,14 +1,11 @@
-"""Training on the mixture, and the networks that ship: that they are good, and that they can be remade."""
+"""Training noise conditional networks on the mixture, and their errors."""
 
 import pytest
 import torch
 
-from recipes import SHIPPED, MixtureTraining, fisher_divergence, level_errors, load_shipped, train_mixture
+from recipes import MixtureTraining, fisher_divergence, level_errors, train_mixture
 from sbgm import ConditionalMLP, GaussianMixture, geometric_sigmas, paper_mixture
-from sbgm.files import load_tensors, read_facts
-from sbgm.images.weights import weights_file, weights_folder
 from seeds import seeded
-from ship_weights import ship
 
 
 @pytest.mark.parametrize("objective", ["denoising", "sliced", "exact"])
@@ -37,49 +34,3 @@ def test_fisher_divergence_of_two_gaussians():
     exact = 0.5 * 3 * (1 - 1 / 4) ** 2 * 4
     assert divergence.value == pytest.approx(exact, abs=4 * divergence.se)
     assert 0 < divergence.se < 0.02
-
-
-# --- what ships ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["mixture_denoising_1", "mixture_sliced_0", "mixture_exact_0", "mixture_energy_0"])
-def test_training_a_shipped_network_is_deterministic_to_the_last_bit(name, tmp_path):
-    files = [ship(name, tmp_path / folder, n_steps=100) for folder in ("a", "b")]
-    first, second, ships = (load_tensors(file)[0] for file in [*files, weights_file(name)])
-    assert first.keys() == second.keys() == ships.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-    assert not all(torch.equal(first[key], ships[key]) for key in first)  # 100 steps are not 3,000
-    assert read_facts(files[0])["n_iterations"] == 100
-
-
-@pytest.mark.slow
-def test_the_shipped_files_can_be_remade(tmp_path):
-    """To the last bit on the machine that made them; elsewhere as good a network."""
-    for name in ("mixture_denoising_0", "mixture_energy_0"):
-        (made, new), (ships, old) = (load_tensors(file) for file in (ship(name, tmp_path), weights_file(name)))
-        if not all(torch.equal(made[key], value) for key, value in ships.items()):
-            for a, b in zip(*(f["relative_squared_error_by_level"] for f in (new, old)), strict=True):
-                assert a < 3 * b
-
-
-MIXTURE = [name for name in SHIPPED if name.startswith("mixture")]
-
-
-@pytest.mark.parametrize("name", MIXTURE)
-def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
-    architecture, settings = SHIPPED[name]
-    facts = read_facts(weights_file(name))
-    assert facts["architecture"] == architecture.__name__
-    assert settings.facts().items() <= facts.items()
-    errors = level_errors(load_shipped(name), paper_mixture(), settings.sigmas, n=5_000, generator=seeded(3))
-    stated = torch.tensor(facts["relative_squared_error_by_level"])
-    assert float((errors / stated).log().abs().max()) < 0.7  # other samples, the same size
-    assert float(errors.max()) < 0.02
-
-
-def test_the_card_names_every_shipped_file_and_no_other():
-    card = (weights_folder() / "README.md").read_text(encoding="utf-8")
-    on_disk = {path.stem for path in weights_folder().glob("mixture_*.safetensors")}
-    assert on_disk == set(MIXTURE)
-    assert all(f"`{name}`" in card for name in SHIPPED)
-    assert all(path.stat().st_size < 50_000 for path in weights_folder().glob("mixture_*.safetensors"))

@@ -51,7 +51,7 @@ V = 1 + float(SIGMAS[-1]) ** 2
 
 
 def trained(mixture: GaussianMixture, score: str, network_seed: int) -> nn.Module:
-    """A network for a mixture, built and trained as those that ship are for the paper's."""
+    """A network for a mixture, built and trained as `MixtureTraining` says."""
     objective = {"exact score matching": "exact", "sliced": "sliced"}.get(score, "denoising")
     architecture = EnergyMLP if score == "energy gradient" else ConditionalMLP
     size = math.sqrt(1 + float(mixture.weights @ mixture.means.square().mean(dim=1)))  # of a coordinate, around 0

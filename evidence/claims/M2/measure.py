@@ -59,10 +59,11 @@ def _line(values: Tensor) -> Tensor:
 M2_NOISE = {"raw": 0.0, "noised": 0.01}
 """The standard deviation of the noise in each panel."""
 M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=5_000)
+N_RUNS = 2  # of each kind
 
 
-def measure(folder: Path, seeds: int = 2) -> Record:
-    """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
+def measure(folder: Path) -> Record:
+    """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from two seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
     from there if it was stopped. A finished one leaves its curve in `runs/` beside the record, to be committed, from
@@ -70,24 +71,23 @@ def measure(folder: Path, seeds: int = 2) -> Record:
 
     Args:
         folder: of the runs.
-        seeds: runs of each kind, two or more.
     """
     images = load_images("cifar10")
     runs = {
         (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, seed=seed)
-        for seed in range(seeds)
+        for seed in range(N_RUNS)
         for kind, std in M2_NOISE.items()
     }
     losses = {run: _losses(images, settings, folder, "{}_{}".format(*run)) for run, settings in runs.items()}
-    curves = {kind: torch.stack([losses[kind, seed] for seed in range(seeds)]) for kind in M2_NOISE}
+    curves = {kind: torch.stack([losses[kind, seed] for seed in range(N_RUNS)]) for kind in M2_NOISE}
     return record(
         "M2",
         m2_measurements(**curves),
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
-        narrower=f"{seeds} runs of each kind, with a quarter of the paper's batch and a tenth of its iterations",
+        narrower=f"{N_RUNS} runs of each kind, with a quarter of the paper's batch and a tenth of its iterations",
         note="The ratio of scatters is the geometric mean over pairs of runs, each other number that of the worst run.",
-        facts={"iterations": M2_SETTINGS.n_steps, "seeds": seeds}
+        facts={"iterations": M2_SETTINGS.n_steps, "seeds": N_RUNS}
         | {name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
     )
 
@@ -133,5 +133,4 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
 
 def main() -> None:
     """Measure M2 as the command line says, and print its record."""
-    seeds = {"type": int, "default": 2, "help": "runs of each kind (2)"}
-    show(measure(**script_options(__doc__, "M2", claims=["M2"], more={"--seeds": seeds})))
+    show(measure(**script_options(__doc__, "M2", claims=["M2"])))

@@ -64,7 +64,7 @@ def measure(folder: Path) -> Record:
         narrower="in two dimensions, on one mixture; the score's squared error is "
         f"{10**log_ratio:.1f} times denoising's",
         data="the paper's mixture, five networks of each kind",
-        note=f"{N_STEPS:,} steps of 512, ten times those of the networks that ship.",
+        note=f"{N_STEPS:,} steps of 512.",
         facts={"n_iterations": N_STEPS, "n_chains": N_CHAINS, "n_seeds": N_SEEDS},  # keys of the record before
     )
 
