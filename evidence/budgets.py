@@ -3,8 +3,8 @@
     python evidence/budgets.py steps_4500=runs/a/step-0004500,runs/b/step-0004500 steps_9000=runs/a,runs/b,runs/c
 
 Each BUDGET=RUNS names runs of `sbgm train mnist_small` that differ in their seed, or checkpoints in their folders. Of
-each network 250 digits are drawn by Algorithm 1 with T = 50 and ε = 5e-5 (T ε is the paper's), and read by a classifier
-that had no part in the training. `data/results/budgets.csv` holds a row for each network, one for the first 250 of I1's
+each network 500 digits are drawn by Algorithm 1 with T = 50 and ε = 5e-5 (T ε is the paper's), and read by a classifier
+that had no part in the training. `data/results/budgets.csv` holds a row for each network, one for the first 500 of I1's
 samples of the shipped network, and the controls; budgets.safetensors holds the first eight samples of each budget. What
 the files hold of other budgets stays. Samples are kept; a run that was stopped goes on with the next batch.
 """
@@ -27,7 +27,7 @@ from sbgm.noise import derived_generator, perturb
 from sbgm.samplers import denoise
 
 DATA = "mnist_small"
-N_SAMPLES = 250
+N_SAMPLES = 500
 SHIPPED = "mnist_ncsn"
 HOW = {"n_steps": 50, "step_size": 5e-5, "every_level": False}
 SURE = 0.9  # the probability of its class from which on the judge counts as sure
