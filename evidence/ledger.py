@@ -147,6 +147,7 @@ class Claim:
         id, section, claim: its name, where the paper makes it, and what the paper says.
         measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
         found: what came out, a sentence with the labels of the record's measurements in braces, see `filled`.
+        again: what came out of the second training of its network, if it was measured on one; as `found`.
         missed: a clause on which number missed or straddles its bound, shown where one does; as `found`.
         mark, narrow: in what the measurement is narrower than the statement: a mark that the page explains, and words.
         reported: why it is "reported" where nothing fails, if it is.
@@ -163,6 +164,7 @@ class Claim:
     measure: str
     expect: str
     found: str
+    again: str = ""
     missed: str = ""
     mark: str = ""
     narrow: str = ""

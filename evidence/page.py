@@ -22,15 +22,18 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas
+
 import ledger
-from ledger import LETTERS, WAITS, Claim, Record
+from ledger import LETTERS, WAITS, Claim, Record, reported
 from sbgm.files import write_bytes
 
 ROOT = Path(__file__).parents[1]
+AGAIN = Path(__file__).with_name("second_training.csv")
 HEAD = """# The ledger
 
-What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule, at
-the top of `ledger.py`. An id links to the claim's record, which holds every number, the bounds, the
+What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule
+(`ledger.py`). An id links to the claim's record, which holds every number, the bounds, the
 commit that declared them, the day and the machine. This folder shows how each was measured,
 [HISTORY.md](HISTORY.md) what earlier ledgers said.
 
@@ -43,12 +46,12 @@ commit that declared them, the day and the machine. This folder shows how each w
 it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one network it
 says nothing of other trainings. A number far from its bound stands without; the record has each ±, and the controls.
 
-‡ half the paper's width, one training, on MNIST.\\
+‡ half the paper's width, on MNIST; *again*: a second training.\\
 † in the plane, where the paper means images.\\
 ◊ a quarter of the paper's width, a twentieth of its training, on CIFAR-10.
 """
 FOOT = """
-‡ Made in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
+‡ Trained in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
 
 Milder by new bounds on known numbers: N3, F1, I4, I8 ([HISTORY.md](HISTORY.md)).
 """
@@ -166,8 +169,18 @@ def entered(lab: Path) -> list[str]:
 def row(record: Record) -> str:
     """A line of a Markdown table: what the paper says, what was expected, what came out, and the word."""
     claim = ledger.claims()[record.id]
-    cells = [linked(claim), f"{_capital(claim.expect)}.", ledger.outcome(record), word_and_why(record)]
+    cells = [linked(claim), f"{_capital(claim.expect)}.", found(record), word_and_why(record)]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def found(record: Record) -> str:
+    """What came out, and for some claims what came out of the second training, see `second_training.py`."""
+    again = ledger.claims()[record.id].again
+    if not again:
+        return ledger.outcome(record)
+    table = pandas.read_csv(AGAIN).query("claim == @record.id").drop(columns="claim")
+    numbers = {m["label"]: reported(**m) for m in table.to_dict("records")}
+    return f"{ledger.outcome(record)} *Again* {ledger.filled(again, numbers)}."
 
 
 def word_and_why(record: Record) -> str:

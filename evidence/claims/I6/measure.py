@@ -33,12 +33,17 @@ def farther_control(controls: dict[str, Estimate]) -> Estimate:
     return max(controls["turned"], controls["joined"])
 
 
+def over_nearer(annealed: Estimate, controls: dict[str, Estimate]) -> Estimate:
+    """The distance of annealed samples over the smaller one of turned digits and joined halves."""
+    return ratio(annealed, min(controls["turned"], controls["joined"]))
+
+
 def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str, Estimate]) -> list[Measurement]:
     """The measurements of I6, from the distances of samples and controls."""
     many = control_distances(N_CONTROL, 4)
     ratios = {
         "one level over the farther control": ratio(one_level, farther_control(controls)),
-        "annealed over the nearer control": ratio(annealed, min(controls["turned"], controls["joined"])),
+        "annealed over the nearer control": over_nearer(annealed, controls),
         MOVED: ratio(many["moved"], farther_control(many)),
     }
     distances = {"one level": one_level, "annealed": annealed} | controls

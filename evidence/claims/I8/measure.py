@@ -130,17 +130,11 @@ def measure(folder: Path, n_images: int = 50, n_steps: int = 100, machine: Machi
         machine: where the network runs.
     """
     drawing = Drawing("mnist_ncsn", n_steps=n_steps, seed=seed("I8"))
-    images, labels = (load(DATA, "test")[FIRST : FIRST + n_images] for load in (load_images, load_labels))
-    known = known_pixels(n_images, tuple(images.shape[-2:]))
-    fills, ys = draw_fills(drawing, images, known, folder, machine, n_fills=N_FILLS)
-    numbers = {}
-    for i, kind in enumerate(masks.KINDS):
-        numbers |= measure_kind(kind, fills[i], ys[i], images, known[i], labels)
-    numbers |= control_numbers()
+    tensors = filled_in(drawing, folder, n_images, machine)
     return record(
         "I8",
-        i8_measurements(numbers),
-        {"images": quantise(images), "fills": quantise(fills), "masks": known, **numbers},
+        i8_measurements(tensors),
+        tensors,
         data=f"mnist_ncsn; test images {FIRST} to {FIRST + n_images - 1} of {DATA}, uncurated, and for the controls "
         f"{N_CONTROL:,} from {FIRST_CONTROL} on; 60,000 training digits",
         note=f"{N_FILLS} fills of each image behind each mask; ± is over images.",
@@ -150,6 +144,22 @@ def measure(folder: Path, n_images: int = 50, n_steps: int = 100, machine: Machi
         | drawing.facts("n_steps", "precision", "step_size")
         | {"compiled": machine.compile},
     )
+
+
+def filled_in(drawing: Drawing, folder: Path, n_images: int, machine: Machine) -> dict[str, Tensor]:
+    """The images, their fills, the masks, and all numbers of `measure_kind` and `control_numbers`, by name.
+
+    Args:
+        drawing: the network and its settings.
+        folder, n_images, machine: see `measure`.
+    """
+    images, labels = (load(DATA, "test")[FIRST : FIRST + n_images] for load in (load_images, load_labels))
+    known = known_pixels(n_images, tuple(images.shape[-2:]))
+    fills, ys = draw_fills(drawing, images, known, folder, machine, n_fills=N_FILLS)
+    numbers = {}
+    for i, kind in enumerate(masks.KINDS):
+        numbers |= measure_kind(kind, fills[i], ys[i], images, known[i], labels)
+    return {"images": quantise(images), "fills": quantise(fills), "masks": known, **numbers, **control_numbers()}
 
 
 def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:

@@ -74,25 +74,32 @@ def measure(folder: Path) -> Record:
 
 def n1_measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
     """The measurements of N1, from (4, L, 2) of the RefineNet and (networks, 4, L, 2) of perceptrons and twins."""
-    _, losses, _, sums = tensors["refinenet"]
     by_twin = tensors["twins"][:, 1, :3, 0] / tensors["held_out"][:, 1, :3, 0]
     least = by_twin.min(dim=1).values
     spreads = torch.tensor([spread(levels[1]).value for levels in tensors["held_out"]])
-    largest = max(estimates(losses))
-    zero = Estimate(D / 2, 0)  # λℓ of a score of zero
     numbers = [
-        declared("N1", "RefineNet: largest over smallest λℓ", spread(losses)),
-        declared("N1", "control: RefineNet: largest λℓ over that of a score of zero", ratio(largest, zero)),
+        *of_refinenet(tensors["refinenet"]),
         declared("N1", "twins' λℓ over it at the three largest σ, the least", of_networks(least)),
-        declared("N1", "control: RefineNet, E‖σs‖² + 2λℓ off D, the largest", off_dimension(sums, D)),
-        reported("RefineNet: smallest λℓ", min(estimates(losses))),
-        reported("RefineNet: largest λℓ", largest),
         reported("perceptrons: largest over smallest λℓ", of_networks(spreads)),
     ]
     for name, images in (("held_out", "held-out digits"), ("training", "training digits")):
         off = torch.tensor([off_dimension(levels[3], 64).value for levels in tensors[name]])
         numbers.append(reported(f"perceptrons: sum off D, {images}", of_networks(off)))
     return numbers
+
+
+def of_refinenet(levels: Tensor) -> list[Measurement]:
+    """The measurements of N1 that are the RefineNet's, from (4, L, 2)."""
+    _, losses, _, sums = levels
+    largest = max(estimates(losses))
+    zero = Estimate(D / 2, 0)  # λℓ of a score of zero
+    return [
+        declared("N1", "RefineNet: largest over smallest λℓ", spread(losses)),
+        declared("N1", "control: RefineNet: largest λℓ over that of a score of zero", ratio(largest, zero)),
+        declared("N1", "control: RefineNet, E‖σs‖² + 2λℓ off D, the largest", off_dimension(sums, D)),
+        reported("RefineNet: smallest λℓ", min(estimates(losses))),
+        reported("RefineNet: largest λℓ", largest),
+    ]
 
 
 def main() -> None:
