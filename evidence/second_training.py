@@ -31,7 +31,13 @@ FILE = Path(__file__).with_suffix(".csv")
 
 
 def of_training(
-    weights: str, folder: Path, machine: Machine = CPU, *, n_samples: int = 1_000, n_images: int = 50, n_steps: int = 100
+    weights: str,
+    folder: Path,
+    machine: Machine = CPU,
+    *,
+    n_samples: int = 1_000,
+    n_images: int = 50,
+    n_steps: int = 100,
 ) -> dict[str, list[Measurement]]:
     """What the claims measure, of one network on MNIST, by claim.
 

@@ -1,6 +1,5 @@
 """Numbers of another training of the MNIST network: those of the claims, and how the page tells them."""
 
-import dataclasses
 
 import pytest
 import torch
