@@ -25,10 +25,11 @@ CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code" 
 (SWITCH,) = [source for source in CODE if source.startswith("TRAIN = False  #")]
 NEEDED = ("def train(", "class Block", "class DigitNetwork", "def digits_objective", "def draw(", "def train_and_keep(")
 (TAKEN,) = [source for source in CODE if source.startswith("own = with_weights(")]
+CONVOLUTION = "nn.Conv2d(width, width, 3, padding=1)"  # of `near`
 CHANGES = {
     "narrow": ("width=64", "width=32"),
     "without look_far": ("        new = new + look_far(new, self.far.weight, self.far.bias)  # yours\n", ""),
-    "a second convolution": ("3, padding=1))", "3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))"),
+    "a second convolution": (CONVOLUTION, f"{CONVOLUTION}, nn.SiLU(), {CONVOLUTION}"),
 }  # of `Block` or `DigitNetwork`, as exercise 6.5 proposes them
 WRITTEN = {name: checks.exercises()[name].right for name in ("ncsn_loss", "look_far", "renewed", "guided")}
 
