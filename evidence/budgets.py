@@ -3,10 +3,11 @@
     python evidence/budgets.py steps_4500=runs/a/step-0004500,runs/b/step-0004500 steps_9000=runs/a,runs/b,runs/c
 
 Each BUDGET=RUNS names runs of `sbgm train mnist_small` that differ in their seed, or checkpoints in their folders. Of
-each network 500 digits are drawn by Algorithm 1 with T = 50 and ε = 5e-5 (T ε is the paper's), and read by a classifier
-that had no part in the training. `data/results/budgets.csv` holds a row for each network, one for the first 500 of I1's
-samples of the shipped network, and the controls; budgets.safetensors holds the first eight samples of each budget. What
-the files hold of other budgets stays. Samples are kept; a run that was stopped goes on with the next batch.
+each network 500 digits are drawn by Algorithm 1 with T = 50 and ε = 5e-5 (T ε is 1.25 times the paper's), and read by
+a classifier that had no part in the training. `data/results/budgets.csv` holds a row for each network, one for the
+first 500 of I1's samples of the shipped network, and the controls; budgets.safetensors holds the first eight samples of
+each budget. What the files hold of other budgets stays. Samples are kept; a run that was stopped goes on with the
+next batch.
 """
 
 from pathlib import Path

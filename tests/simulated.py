@@ -215,6 +215,8 @@ class Gpu(TorchDispatchMode):
         self.patches = contextlib.ExitStack()
         for name, value in cuda.items():
             self.patches.enter_context(mock.patch.object(torch.cuda, name, return_value=value))
+        current = mock.patch.object(torch.accelerator, "current_accelerator", return_value=torch.device("cuda"))
+        self.patches.enter_context(current)  # Accelerate 1.16 asks it
         for name in dir(torch.optim.Optimizer):
             if name.endswith("graph_capture_health_check"):  # it asks CUDA; torch 2.9 has it by another name
                 self.patches.enter_context(mock.patch.object(torch.optim.Optimizer, name))
