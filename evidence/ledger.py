@@ -571,10 +571,10 @@ def seed(claim_id: str) -> int:
 
 
 def declaration(claim_id: str) -> str:
-    """The commit in which the measure and the bounds of a claim that is measured now were declared.
+    """The commit that declares a claim which is measured now.
 
-    It is the record's while its bounds stand, and else the last one that changed claim.toml or measure.py. So it is the
-    same in a clone of one commit, and where there is no git.
+    It is the record's while its bounds stand, since a changed measure takes a changed label, and else the last one that
+    changed claim.toml or measure.py. So it is the same in a clone of one commit, and where there is no git.
 
     Raises:
         ValueError: one of the two has changes that are not committed, or there is neither git nor a record of these

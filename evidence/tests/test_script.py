@@ -24,6 +24,8 @@ SCRIPTS = [path.parent.name for path in LAB.glob("claims/*/measure.py")]
 HOLDS, FAILS, UNSURE = (
     Measurement("expected", name, x, high=2, se=0.1) for name, x in (("a", 1), ("too large", 3), ("near", 1.9))
 )
+QUICK = "L10"
+"""A claim that its script measures in seconds."""
 WORDS = {"data": "d", "note": "n"}
 SAMPLES = {"samples": torch.zeros(2, 1, 4, 4, dtype=torch.uint8)}
 
@@ -56,9 +58,9 @@ def test_nothing_is_recorded_while_bounds_are_not_committed_or_where_a_guard_fai
     monkeypatch.setattr(ledger, "declaration", uncommitted)
     with pytest.raises(ValueError, match=r"claim\.toml must be committed"):
         record("I6", [HOLDS], SAMPLES, **WORDS)
-    monkeypatch.setattr(sys, "argv", ["measure.py", "L10"])
+    monkeypatch.setattr(sys, "argv", ["measure.py", QUICK])
     with pytest.raises(ValueError, match=r"claim\.toml must be committed"):
-        ledger.script_options("", "L10", claims=["L10"])
+        ledger.script_options("", QUICK, claims=[QUICK])
     assert not results.exists()
 
 
@@ -135,9 +137,9 @@ def test_the_command_of_a_record_is_one_of_its_script_with_the_settings_of_the_r
 
 
 def test_a_script_measures_and_prints_its_record(results, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["measure.py", "L10", "--folder", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["measure.py", QUICK, "--folder", str(tmp_path)])
     runpy.run_path(str(LAB / "measure.py"), run_name="__main__")
-    assert capsys.readouterr().out.startswith("L10 (§ 4.3) mixing is faster at large σ: reproduced\n")
-    numbers = ledger.load_record("L10").measurements
-    committed = [m.value for m in COMMITTED["L10"].measurements]
+    assert capsys.readouterr().out.startswith(f"{QUICK} ({ledger.claims()[QUICK].place}) ")
+    numbers = ledger.load_record(QUICK).measurements
+    committed = [m.value for m in COMMITTED[QUICK].measurements]
     assert [m.value for m in numbers[:9]] == pytest.approx(committed[:9], rel=1e-6)
