@@ -33,27 +33,26 @@ AGAIN = Path(__file__).with_name("second_training.csv")
 HEAD = """# The ledger
 
 What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule
-(`ledger.py`). An id links to the claim's record, which holds every number, the bounds, the
-commit that declared them, the day and the machine. This folder shows how each was measured,
-[HISTORY.md](HISTORY.md) what earlier ledgers said.
+(`ledger.py`). An id links to the record: every number, the bounds, the commit that declared them, the day and the
+machine. Labs show how each was measured, [HISTORY.md](HISTORY.md) tells earlier ledgers.
 
 - ● *reproduced*: the paper's statement, at the paper's settings or in closed form;
 - ◐ *in part*: reproduced, in a narrower setting than the paper's;
 - ○ *not reproduced*: the statement fails here;
-- ○ *inconclusive*: an interval reaches across its bound, or a control of our own measure failed.
+- ○ *inconclusive*: an interval straddles its bound, or a control failed.
 
-± is twice the standard error; a bound is met only where the whole interval lies within it. Over a few trained networks
-it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one network it
-says nothing of other trainings. A number far from its bound stands without; the record has each ±, and the controls.
+± is twice the standard error, (a to b) a ratio's interval; a bound is met only by the whole interval. Over a few trained
+networks it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one
+network it says nothing of other trainings. Far from a bound it is left out; the record has it, and the controls.
 
-‡ half the paper's width, on MNIST; *again*: a second training.\\
+‡ half the paper's width, a twenty-fifth of its training, on MNIST; *again*: a second training, on which no word rests.\\
 † in the plane, where the paper means images.\\
 ◊ a quarter of the paper's width, a twentieth of its training, on CIFAR-10.
 """
 FOOT = """
-‡ Trained in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
+‡ The first was trained in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
 
-Milder by new bounds on known numbers: N3, F1, I4, I8 ([HISTORY.md](HISTORY.md)).
+Milder by new bounds on known numbers: L7, N3, F1, I4, I8 ([HISTORY.md](HISTORY.md)).
 """
 DECIDED = {
     "reproduced": "● **reproduced**",
