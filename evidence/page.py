@@ -41,11 +41,12 @@ machine. Labs show how each was measured, [HISTORY.md](HISTORY.md) tells earlier
 - ○ *not reproduced*: the statement fails here;
 - ○ *inconclusive*: an interval straddles its bound, or a control failed.
 
-± is twice the standard error, (a to b) a ratio's interval; a bound is met only by the whole interval. Over a few trained
-networks it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of one
-network it says nothing of other trainings. Far from a bound it is left out; the record has it, and the controls.
+± is twice the standard error, (a to b) a ratio's interval; a bound is met only by the whole interval. Over a few
+trained networks it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of
+one network it says nothing of other trainings. Far from a bound it is left out; the record has it, and the controls.
 
-‡ half the paper's width, a twenty-fifth of its training, on MNIST; *again*: a second training, on which no word rests.\\
+‡ half the paper's width, a twenty-fifth of its training, on MNIST; *again*: a second training,
+on which no word rests.\\
 † in the plane, where the paper means images.\\
 ◊ a quarter of the paper's width, a twentieth of its training, on CIFAR-10.
 """
