@@ -5,6 +5,7 @@ down to the next show the same again when the whole chapter has run. The latter 
 `make test-all`, of all by `make test-slow`.
 """
 
+import itertools
 import re
 import symtable
 
@@ -19,6 +20,11 @@ QUICK = "03"
 
 def code_cells(path):
     return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def exercises(path):
+    """The places of a chapter's exercises among its code cells."""
+    return [i for i, cell in enumerate(code_cells(path)) if "exercise" in tags_of(cell)]
 
 
 def without_magics(source: str) -> str:
@@ -61,16 +67,18 @@ def test_no_cell_reads_a_name_that_a_later_cell_binds_anew(path):
     assert bound_anew([cell.source for cell in code_cells(path)]) == set()
 
 
+WITH_EXERCISES = [path for path in CHAPTERS if exercises(path)]
+
+
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, id=p.stem, marks=() if p.stem[:2] == QUICK else pytest.mark.slow) for p in CHAPTERS[1:]],
+    [pytest.param(p, id=p.stem, marks=() if p.stem[:2] == QUICK else pytest.mark.slow) for p in WITH_EXERCISES],
 )
 def test_the_cells_below_an_exercise_show_the_same_again(path):
     """The last exercise first: each part is run after the cells below it."""
     cells = code_cells(path)
-    starts = [i for i, cell in enumerate(cells) if "exercise" in tags_of(cell)]
     order = [*range(len(cells))]
-    for start, end in reversed([*zip(starts, [*starts[1:], len(cells)], strict=True)]):
+    for start, end in reversed([*itertools.pairwise([*exercises(path), len(cells)])]):
         order += range(start, end)
     notebook = read(path)
     notebook.cells = [cells[i].copy() for i in order]
