@@ -139,7 +139,9 @@ def test_the_command_of_a_record_is_one_of_its_script_with_the_settings_of_the_r
 def test_a_script_measures_and_prints_its_record(results, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["measure.py", QUICK, "--folder", str(tmp_path)])
     runpy.run_path(str(LAB / "measure.py"), run_name="__main__")
-    assert capsys.readouterr().out.startswith(f"{QUICK} ({ledger.claims()[QUICK].place}) ")
+    claim = ledger.claims()[QUICK]
+    title = f"{QUICK} ({claim.place}) {claim.claim}: {COMMITTED[QUICK].status}\n"
+    assert capsys.readouterr().out.startswith(title)
     numbers = ledger.load_record(QUICK).measurements
     committed = [m.value for m in COMMITTED[QUICK].measurements]
     assert [m.value for m in numbers[:9]] == pytest.approx(committed[:9], rel=1e-6)
