@@ -9,14 +9,15 @@ from claims.I2 import measure as I2
 from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import load_network, save_network
 from sbgm.measure import Estimate, controls, hog_features, inception
+from sbgm.noise import perturb
 from seeds import seeded
 
 
 @pytest.mark.parametrize(("value", "holds"), [(0.06, True), (0.1, False)])
 def test_samples_must_be_nearer_than_shuffled_photographs(value, holds):
-    known = {"samples": value, "shuffled blocks": 0.08, "Gaussian": 0.2}
+    known = {"samples": value, "denoised": 0.2, "shuffled blocks": 0.3, "shuffled blocks with noise": 0.08}
     found = I2.kid_measurements({name: Estimate(x, 0.001) for name, x in known.items()})
-    assert found[0].holds == holds
+    assert [m.holds for m in found[:2]] == [holds, True]
 
 
 def test_edges_tell_apart_what_shows_less():
@@ -27,10 +28,16 @@ def test_edges_tell_apart_what_shows_less():
     for image, x, y in zip(images, *corners.tolist(), strict=True):
         image[:, x : x + 16, y : y + 16] = 1
     made = controls(images, 30, generator=generator)
-    found = {m.label: m.value for m in I2.object_measurements(made | {"samples": images[:30]}, images[30:])}
-    near, soft, apart = (found[f"HOG distance, {name}"] for name in ("samples", "low resolution", "shuffled blocks"))
+    noisy = {f"{name} with noise": perturb(x, 0.01, generator=generator) for name, x in made.items()}
+    samples = {"samples": perturb(images[:30], 0.01, generator=generator), "denoised": images[:30]}
+    found = {m.label: m.value for m in I2.object_measurements(samples | made | noisy, images[30:])}
+    near, soft, apart = (found[f"HOG distance, {name}"] for name in ("denoised", "low resolution", "shuffled blocks"))
     assert near < 0.5 * soft < 0.5 * apart
-    assert found["HOG distance of samples less that of the nearest control"] < 0
+    assert found["denoised: HOG distance less that of the nearest control"] < 0
+    less = found["samples: HOG distance less that of the nearest control with noise"]
+    nothing = ("low resolution", "shuffled blocks", "Gaussian")
+    nearest = min(found[f"HOG distance, {name} with noise"] for name in nothing)
+    assert less == pytest.approx(found["HOG distance, samples"] - nearest)
     dim = hog_features(0.25 * images[:2])
     assert torch.allclose(dim, hog_features(images[:2]), atol=0.05)  # contrast says nothing
 
@@ -55,12 +62,13 @@ def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_
     losses = [m.value for m in bought if m.label.endswith("held-out loss")]
     assert losses[0] == losses[1]  # the same weights and noise
     assert record.status == "not reproduced"
-    made = ("samples", "denoised", "real images", "shuffled blocks", "low resolution", "Gaussian")
+    clean = ("real images", "shuffled blocks", "low resolution", "Gaussian")
+    made = ("samples", "denoised", *clean, *(f"{name} with noise" for name in clean))
     labels = [f"{measure}, {name}" for measure in ("KID", "HOG distance") for name in made]
     values = {m.label: m.value for m in record.measurements if m.label in labels}
     assert list(values) == labels
     less = record.measurements[0]
-    assert less.value == pytest.approx(values["KID, samples"] - values["KID, shuffled blocks"])
+    assert less.value == pytest.approx(values["KID, samples"] - values["KID, shuffled blocks with noise"])
     assert ledger.load_record("I2").tensors["gaussian"].shape == (40, 3, 8, 8)
     assert record.data == "cifar10_ncsn, 50 samples; 40 of CIFAR-10's test images"
 
@@ -76,5 +84,5 @@ def test_a_network_of_the_papers_width_is_held_to_its_fid(mnist, colour, monkeyp
     save_network(untrained, tmp_path / "wide.safetensors", image_shape=[3, 8, 8])
     sizes = {"n_samples": 60, "n_steps": 1, "n_reference": 60, "weights": str(tmp_path / "wide.safetensors")}
     record = I2.measure(tmp_path / "samples", **sizes)
-    assert [m.high for m in record.of_kind("expected")] == [0, 0, 25.32][: 2 + held]
+    assert [m.high for m in record.of_kind("expected")] == [0, 0, 0, 0, 25.32][: 4 + held]
     assert ("channels" in record.narrower) != held

@@ -1,4 +1,4 @@
-"""I12 and I13: Figs. 4 and 6 on CIFAR-10, what is expected, and small runs on random images in its place."""
+"""I12, I13, I14: Figs. 4, 6 and C.2 on CIFAR-10, what is expected, and small runs on random images in its place."""
 
 import math
 
@@ -8,7 +8,9 @@ import torch
 import ledger
 from claims.I12 import measure as I12
 from claims.I13 import measure as I13
+from claims.I14 import measure as I14
 from ledger import Record, reported
+from sbgm.images.data import load_images
 from sbgm.measure import Estimate, quantise
 from sbgm.noise import perturb
 from seeds import seeded
@@ -16,6 +18,12 @@ from seeds import seeded
 
 def by_label(measurements):
     return {m.label: m for m in measurements}
+
+
+def samples_of_I2(samples):
+    file = ledger.record_file("I2", suffix=".safetensors")
+    facts = ledger.attach(file, {"denoised": quantise(samples)}, {}, networks=[])
+    ledger.save_record(Record("I2", "reported", (reported("x", 1),), facts=facts))
 
 
 def test_chains_of_colour_are_measured_after_each_level(mnist, colour, results, tmp_path):
@@ -58,10 +66,7 @@ def test_fills_of_colour_are_held_against_the_truth_and_retrieved_parts():
 
 def test_the_record_of_fills_holds_no_image_of_the_data(mnist, colour, results, tmp_path):
     samples = torch.rand(4, 3, 8, 8, generator=seeded(5))
-    facts = ledger.attach(
-        ledger.record_file("I2", suffix=".safetensors"), {"denoised": quantise(samples)}, {}, networks=[]
-    )
-    ledger.save_record(Record("I2", "reported", (reported("x", 1),), facts=facts))
+    samples_of_I2(samples)
     record = I13.measure(tmp_path / "fills", n_images=2, n_steps=1)
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I13"].bounds)
     assert ledger.outcome(record)
@@ -74,3 +79,29 @@ def test_the_record_of_fills_holds_no_image_of_the_data(mnist, colour, results, 
     known = images["masks"][:, None, None].expand_as(images["fills"])
     off = images["fills"].float() - images["originals"].float()[None, :, None]
     assert float(off[known].abs().mean()) < 26  # of 255: σ_L is 0.1 here
+
+
+@pytest.mark.parametrize(("mirrored", "copied"), [(False, True), (True, True), (False, False)])
+def test_copies_in_colour_are_flagged_also_when_mirrored_and_other_images_are_not(
+    mnist, colour, monkeypatch, mirrored, copied
+):
+    """Samples are 40 training images, or as many new ones of their kind; the network is not trained."""
+    monkeypatch.setattr(I14, "Inception", colour)
+    monkeypatch.setattr(I14, "N_COPIES", 60)
+    images = load_images("cifar10")[:40] if copied else torch.rand(40, 3, 8, 8, generator=seeded(7)) ** 2
+    samples_of_I2(images.flip(-1) if mirrored else images)
+    record = I14.measure(n_test=200)
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I14"].bounds)
+    assert ledger.outcome(record)
+    assert tuple(I14.i14_measurements(record.tensors)) == record.measurements
+    numbers = by_label(record.measurements)
+    for space in I14.SPACES:
+        assert numbers[f"nearer than 99 % of test images, {space}"].value == pytest.approx(float(copied), abs=0.1)
+        assert numbers[f"control: other test images, {space}"].value < 0.1
+
+
+def test_contrast_is_that_of_samples():
+    images, samples = torch.rand(50, 3, 8, 8, generator=seeded()), torch.rand(20, 3, 8, 8, generator=seeded(1)) / 4
+    stretched = I14.with_contrast_of(images, samples)
+    assert float(stretched.mean()) == pytest.approx(float(images.mean()))
+    assert float(stretched.std()) == pytest.approx(float(samples.std()))
