@@ -51,7 +51,7 @@ on which no word rests.\\
 ◊ a quarter of the paper's width, a twentieth of its training, on CIFAR-10.
 """
 FOOT = """
-‡ The first was trained in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
+‡ Trained in six parts; 96 % of its weights stood still for 4,124 of 31,229 steps.
 
 Milder by new bounds on known numbers: L7, N3, F1, I4, I8 ([HISTORY.md](HISTORY.md)).
 """

@@ -33,7 +33,7 @@ def measure(n_test: int = 2_000, machine: Machine = CPU) -> Record:
         n_test: test images; one half sets the percentile, the other is held against it.
         machine: where the networks run.
     """
-    space = feature_space("cifar10", Inception(device=machine.device))
+    space = feature_space("cifar10", inception := Inception(device=machine.device))
     samples = load_record("I2").tensors["denoised"].float() / 255
     training = load_images("cifar10")
     test = some_images("cifar10", "test", n_test)
@@ -60,7 +60,7 @@ def measure(n_test: int = 2_000, machine: Machine = CPU) -> Record:
         note="Features are Inception's. Each image and its mirror image are compared with all training images.",
         narrower=f"{how_narrow(load_network(NETWORK))}; copies moved, turned or blended are not seen",
         networks=[NETWORK],
-        facts={"n_test": n_test, "n_samples": len(samples)},
+        facts={"n_test": n_test, "n_samples": len(samples), "inception": inception.name},
     )
 
 
