@@ -12,8 +12,6 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from page import entered
-
 ROOT = Path(__file__).resolve().parent.parent
 
 CHAPTERS_HEAD = """# The chapters
@@ -22,7 +20,10 @@ Each can be run by itself: `make lab` opens them in JupyterLab, where the slider
 the outputs of their last run. [Chapter 0](notebooks/00_start_here.ipynb) has a short way, of one evening. [One
 hour](notebooks/one_hour.ipynb) is for a class or a visitor.
 """
-PARTS = {0: "## Main line", 9: "## Electives, in any order"}  # by the number of the chapter that begins them
+PARTS = {  # by the number of the chapter that begins them
+    0: "## I · The paper",
+    8: "## II · Your own network: chapter 8 first, then the others in any order",
+}
 CHAPTER = """### [{title}]({place})
 
 ::::{{container}} chapter
@@ -49,7 +50,7 @@ DIGITS = {  # of the page that draws, by explorer: its scene, and what one does 
     "inpainting": ("complete", "draw half a digit and have it completed"),
     "level_steps": ("draw", "pull the number of levels and the size of the kicks"),
 }
-POINTER = "*The slider stands still on this site. With chapter 6's network you can <a href='../digits.html#{}'>{}</a>.*"
+POINTER = "*The slider stands still on this site. With chapter 8's network you can <a href='../digits.html#{}'>{}</a>.*"
 PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>This playground needs JavaScript.</p></div>
 
 *The picture above is the notebook's slider as it starts. Here it moves, without a kernel: [what to
@@ -106,10 +107,6 @@ class Page:
         """What its reader will be able to do, as a list in Markdown, and what it needs and how long it takes."""
         texts = [cell.source for cell in self.content.cells if cell.cell_type == "markdown"]
         return next(match.groups() for match in map(ABLE.search, texts) if match)
-
-    def settled(self) -> list[str]:
-        """The claims that it enters in the ledger, by id."""
-        return entered(self.file)
 
     def staged(self) -> str:
         """Its file for the site: figures have alternative texts, a chapter's first is as wide as the column, folded

@@ -1,6 +1,6 @@
 """Write docs/digits.html, the page that draws: python docs/digits.py
 
-One file that works by itself: the sources in docs/digits/, and chapter 6's network as it ships.
+One file that works by itself: the sources in docs/digits/, and chapter 8's network as it ships.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What a budget of training buys in digits: the numbers of chapter 8's table.
+"""What a budget of training buys in digits: the numbers of chapter 7's table.
 
     python evidence/budgets.py steps_4500=runs/a/step-0004500,runs/b/step-0004500 steps_9000=runs/a,runs/b,runs/c
 
@@ -32,7 +32,7 @@ N_SAMPLES = 500
 SHIPPED = "mnist_ncsn"
 HOW = {"n_steps": 50, "step_size": 5e-5, "every_level": False}
 SURE = 0.9  # the probability of its class from which on the judge counts as sure
-NEIGHBOURS = 3  # k of recall, as in chapter 10
+NEIGHBOURS = 3  # k of recall, as in chapter 11
 
 
 def weights_of(run: str) -> str:

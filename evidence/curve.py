@@ -1,4 +1,4 @@
-"""Chapter 11's curve: the distance of every sampler's samples by its number of network evaluations."""
+"""Chapter 12's curve: the distance of every sampler's samples by its number of network evaluations."""
 
 import dataclasses
 import itertools

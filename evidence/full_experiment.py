@@ -1,4 +1,4 @@
-"""Record runs for chapter 8, beside which a reader's run is drawn: losses, and sheets from the same noise.
+"""Record runs for chapter 7, beside which a reader's run is drawn: losses, and sheets from the same noise.
 
     python evidence/full_experiment.py hour=runs/full_experiment/hour-mnist_small minute=runs/a,runs/b,runs/c …
 

@@ -145,6 +145,7 @@ class Claim:
 
     Attributes:
         id, section, claim: its name, where the paper makes it, and what the paper says.
+        chapter: the number of the chapter that teaches it.
         measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
         found: what came out, a sentence with the labels of the record's measurements in braces, see `filled`.
         again: what came out of the second training of its network, if it was measured on one; as `found`.
@@ -159,6 +160,7 @@ class Claim:
     """
 
     id: str
+    chapter: int
     section: str
     claim: str
     measure: str

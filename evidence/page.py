@@ -15,6 +15,7 @@ tables and the list have at most 1,500 words, a cell at most 45.
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -139,30 +140,22 @@ def ledger_page(records: Mapping[str, Record]) -> str:
 
 
 def chapters() -> dict[str, list[str]]:
-    """The ids of the claims that the lab notebook of each chapter enters, by the chapter's heading.
-
-    Raises:
-        ValueError: a claim is entered by none.
-    """
+    """The ids of the claims of each chapter that has some, by the chapter's heading."""
     by_heading = {}
-    for path in sorted(ROOT.glob("notebooks/[0-9]*.ipynb")):
+    for number, ids in itertools.groupby(sorted(ledger.claims(), key=_chapter), _chapter):
+        (path,) = ROOT.glob(f"notebooks/{number:02d}_*.ipynb")
         first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        ids = entered(lab_of(path))
-        by_heading[first.partition("\n")[0].removeprefix("# ")] = [i for i in ledger.claims() if i in ids]
-    lost = ledger.claims().keys() - {i for ids in by_heading.values() for i in ids}
-    if lost:
-        raise ValueError(f"{', '.join(sorted(lost))}: no lab notebook enters the claim, by settle or settle_again")
+        by_heading[first.partition("\n")[0].removeprefix("# ")] = list(ids)
     return by_heading
 
 
-def lab_of(chapter: Path) -> Path:
-    """The lab notebook of a chapter: evidence/NN_lab.ipynb, beside the folder of the chapters."""
-    return chapter.parents[1] / "evidence" / f"{chapter.name[:2]}_lab.ipynb"
+def _chapter(claim_id: str) -> int:
+    return ledger.claims()[claim_id].chapter
 
 
 def entered(lab: Path) -> list[str]:
-    """The claims that a lab notebook enters, by id; [] if there is no such notebook."""
-    cells = json.loads(lab.read_text(encoding="utf-8"))["cells"] if lab.exists() else []
+    """The claims that a lab notebook enters, by id."""
+    cells = json.loads(lab.read_text(encoding="utf-8"))["cells"]
     return [claim for cell in cells if cell["cell_type"] == "code" for claim in ENTERS.findall("".join(cell["source"]))]
 
 

@@ -1,4 +1,4 @@
-"""Chapter 11's table of recall: of chapter 6's network, by the kick c and the guidance w, and precision beside it.
+"""Chapter 12's table of recall: of chapter 8's network, by the kick c and the guidance w, and precision beside it.
 
     python evidence/recall.py
 

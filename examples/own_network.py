@@ -30,7 +30,7 @@ def train(network, n_steps, generator):
 
 @torch.no_grad()
 def sample(score, n, generator):
-    """At each level guess the image without noise, x + σ² s(x, σ), and add noise of the next level (exercise 6.3)."""
+    """At each level guess the image without noise, x + σ² s(x, σ), and add noise of the next level (exercise 8.1)."""
     x = mean + sigmas[0] * torch.randn(n, 1, 28, 28, generator=generator)
     for sigma, next_sigma in zip(sigmas, [*sigmas[1:], 0.0], strict=True):
         x = x + sigma**2 * score(x, sigma) + next_sigma * torch.randn(x.shape, generator=generator)
@@ -63,4 +63,4 @@ if __name__ == "__main__":
     sbgm.files.save_tensors(f"{folder}/growth.safetensors", growth)
     facts = {"n_steps": int(n_steps), "seed": int(seed)}
     sbgm.save_network(network, f"{folder}/own_network.safetensors", dtype=torch.float16, **facts)
-    print(f"{folder}/own_network.safetensors: copy it beside the chapters, which draw with it from chapter 6 on")
+    print(f"{folder}/own_network.safetensors: copy it beside the chapters, which draw with it from chapter 8 on")

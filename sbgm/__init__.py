@@ -44,7 +44,7 @@ The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`,
     MLP                             a score in a few dimensions that ignores σ
     ConditionalMLP                  a score in a few dimensions at every σ
     ImageMLP                        a score of small images without a convolution
-    DigitNetwork                    the student's network of chapter 6
+    DigitNetwork                    the student's network of chapter 8
     RefineNet                       the paper's network
     ResNet                          the network of Fig. 1
     ScoreNetwork                    what an image network of one's own is a subclass of

@@ -8,7 +8,7 @@ the check says so, and lends a right function to the cells below.
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of
 what it draws. The chapters' exercises are loaded when one is first asked for; `exercises()` has them by name.
 
-`own_network()` gives the image network that a student has trained in chapter 6, or else the one that ships.
+`own_network()` gives the image network that a student has trained in chapter 8, or else the one that ships.
 """
 
 from sbgm_course.exercise import Exercise, Verdict, WrongAnswer, exercises

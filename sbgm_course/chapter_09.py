@@ -1,194 +1,220 @@
-"""Exercises of chapter 9: inpainting."""
+"""Exercises of chapter 9: how a network draws."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
-from sbgm_course.chapter_03 import step_mistakes, step_with
-from sbgm_course.exercise import exercise, noise
+from sbgm_course.chapter_01 import weight_mistakes
+from sbgm_course.exercise import Sign, Trial, exercise, in_both_precisions, noise
 
 
-def _to_fill(trial):
-    for score, start, _ in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
+def _around_grey(x, sigma):
+    """The score of N(½, 1) with noise: linear, so that the law is known of noise that enters it."""
+    return (0.5 - x) / (1 + sigma**2)
+
+
+def _shaken(trial: Trial) -> Iterator[tuple[Any, ...]]:
+    for score, start, _ in trial.batches((100, 1, 20, 15), (150, 2, 14, 8)):
+        if start.shape[1] == 1:
+            score = _around_grey
         # such that no two of the mistakes below lead to nearly the same law
-        sigma = trial.uniform(0.55, 0.65)
-        following = trial.uniform(0.3, 0.4)
-        image = trial.rand(*start.shape[1:], dtype=start.dtype)
-        yield score, start[:1].expand_as(start), image, trial.rand(*start.shape[1:]) < 0.5, sigma, following
+        sigma = trial.uniform(0.45, 0.5)
+        pull = trial.uniform(0.55, 0.6)
+        kick = trial.uniform(0.65, 0.75)
+        yield score, start[:1].expand_as(start), sigma, pull, kick
 
 
-def _last_fills(trial):
-    for *case, _ in _to_fill(trial):
-        yield *case, 0.0
+def _pulled(trial: Trial) -> Iterator[tuple[Any, ...]]:
+    for score, x, sigma, pull, _ in _shaken(trial):
+        yield score, x, sigma, pull, 0.0
 
 
-@exercise(
-    "9.1",
-    minutes=10,
-    cases={"your samples": _to_fill, "after the last level, where no noise is added, your answer": _last_fills},
-    draws=True,
-    parts=lambda score, x, image, mask, *rest: {"your unknown pixels": ~mask, "your known pixels": mask},
-)
-def fill_step(score, x, image, mask, sigma, following, generator):
-    """`fill_step(score, x, image, mask, sigma, following, generator)`: guess, put in the known pixels, add noise.
+@exercise("9.1", minutes=10, cases={"your samples": _shaken, "without a kick, your answer": _pulled}, draws=True)
+def guess_and_shake(score, x, sigma, pull, kick, generator):
+    """`guess_and_shake(score, x, sigma, pull, kick, generator)`: one step, x + pull (x̂ − x) + kick σ z.
 
-    The guess is x + σ² s(x, σ). Where the mask is True the image takes its place. The noise is that of the next level,
-    whose standard deviation is `following`, or 0 after the last; it is drawn from the generator. x is (B, C, H, W), the
-    image and the boolean mask are (C, H, W); the result has x's shape and dtype.
+    x̂ = x + σ² s(x, σ) is the mean of the clean images behind x, and z ~ N(0, I) is drawn from the generator. x is
+    (B, *shape), all else are floats; the result has x's shape and dtype. With pull = ε/(2σ_L²) and kick = √ε/σ_L it is
+    a step of Algorithm 1; with pull 1 it replaces all noise.
     """
     guess = x + sigma**2 * score(x, sigma)
-    guess = torch.where(mask, image, guess)
-    return guess + following * noise(x, generator)
+    return x + pull * (guess - x) + kick * sigma * noise(x, generator)
 
 
-def _fill_with(
+def _shaken_with(
     *,
-    unknown=lambda x, guess, image: guess,
-    known=lambda x, guess, image: image.expand_as(x),
-    std=lambda sigma, following: following,
-    known_std=lambda sigma, following: following,
-    start=1.0,
+    moved=lambda x, guess, pull: x + pull * (guess - x),
     factor=lambda sigma: sigma**2,
-    told=lambda sigma, following: sigma,
-    first=lambda x, image, mask: x,
+    std=lambda kick, sigma: kick * sigma,
 ):
-    """The step with another guess, or other pixels or noise where the image is unknown or known."""
+    """The step with another move, another factor of the score in the guess, or other noise."""
 
-    def mistaken(score, x, image, mask, sigma, following, generator):
-        x = first(x, image, mask)
-        guess = start * x + factor(sigma) * score(x, told(sigma, following))
-        mean = torch.where(mask, known(x, guess, image), unknown(x, guess, image))
-        size = torch.where(mask, known_std(sigma, following), std(sigma, following))
-        return mean + size * noise(x, generator)
+    def mistaken(score, x, sigma, pull, kick, generator):
+        guess = x + factor(sigma) * score(x, sigma)
+        return moved(x, guess, pull) + std(kick, sigma) * noise(x, generator)
 
     return mistaken
 
 
-def _none(sigma, following):
-    return 0.0
-
-
-def _old(sigma, following):
-    return sigma
-
-
-def _repaired(x, image, mask):
-    return torch.where(mask, image, x)
-
-
-fill_step.mistakes = {
-    "after the last level the known pixels are the network's guess: put the image in there, too":
-        lambda score, x, image, mask, sigma, following, generator: fill_step.right(
-            score, x, image, mask & (following > 0), sigma, following, generator
+guess_and_shake.mistakes = {
+    "the noise is not multiplied by σ: a kick is that part of this level's noise":
+        _shaken_with(std=lambda kick, sigma: kick),
+    "the noise has the standard deviation σ: where is the kick?": _shaken_with(std=lambda kick, sigma: sigma),
+    "the noise has variance 1: it still has to be multiplied by kick σ": _shaken_with(std=lambda kick, sigma: 1.0),
+    "the noise has the variance kick σ: that is its standard deviation":
+        _shaken_with(std=lambda kick, sigma: (kick * sigma) ** 0.5),
+    "the noise is multiplied by √kick: the kick is a part of the standard deviation σ":
+        _shaken_with(std=lambda kick, sigma: kick**0.5 * sigma),
+    "the noise is multiplied by kick σ²": _shaken_with(std=lambda kick, sigma: kick * sigma**2),
+    "there is no noise: after the pull comes the kick": _shaken_with(std=lambda kick, sigma: 0.0),
+    "the chain jumps all the way to the guess: it moves only a part of the way, the pull":
+        _shaken_with(moved=lambda x, guess, pull: guess),
+    "pull and 1 − pull are exchanged: a small pull leaves most of x":
+        _shaken_with(moved=lambda x, guess, pull: guess + pull * (x - guess)),
+    "the chain moves by pull times the guess, where it should move by pull times the way there, x̂ − x":
+        _shaken_with(moved=lambda x, guess, pull: x + pull * guess),
+    "the old x is lost: the chain starts from where it is": _shaken_with(moved=lambda x, guess, pull: pull * guess),
+    "the chain moves away from the guess":
+        _shaken_with(moved=lambda x, guess, pull: x - pull * (guess - x)),
+    "the move is half of what it should be: pull has Algorithm 1's ½ already":
+        _shaken_with(moved=lambda x, guess, pull: x + pull / 2 * (guess - x)),
+    "the guess is x + s or x + σ s: the score is multiplied by the variance σ²":
+        (_shaken_with(factor=lambda sigma: 1.0), _shaken_with(factor=lambda sigma: sigma)),
+    "the move is multiplied by σ² once more: the guess has it already":
+        _shaken_with(factor=lambda sigma: sigma**4),
+    "the chain does not move towards the guess":
+        _shaken_with(factor=lambda sigma: 0.0),
+    "the noise comes before the guess: the score is asked at the old x, and the noise is added last":
+        lambda score, x, sigma, pull, kick, generator: guess_and_shake.right(
+            score, x + kick * sigma * noise(x, generator), sigma, pull, 0.0, generator
         ),
-    "the unknown pixels hold the image, with noise: the mask is True where a pixel is known":
-        _fill_with(unknown=lambda x, guess, image: image.expand_as(x)),
-    "there is no noise: the score at the next level expects its noise": _fill_with(std=_none),
-    "the noise is that of this level, σ: it should be that of the next": _fill_with(std=_old),
-    "the noise has the variance σ² − following²: all of the old noise is gone already":
-        _fill_with(std=lambda sigma, following: (sigma**2 - following**2) ** 0.5),
-    "the noise is multiplied by the next level's variance: it is multiplied by a standard deviation":
-        _fill_with(std=lambda sigma, following: following**2),
-    "the noise has variance 1: it still has to be scaled": _fill_with(std=lambda sigma, following: 1.0),
-    "the unknown pixels hold noise alone: where is the guess?": _fill_with(unknown=lambda x, guess, image: 0 * x),
-    "the unknown pixels do not move: they become the guess, with noise": _fill_with(factor=lambda sigma: 0.0),
-    "the guess is x + s or x + σ s, where it should be x + σ² s":
-        (_fill_with(factor=lambda sigma: 1.0), _fill_with(factor=lambda sigma: sigma)),
-    "the move is half of what it should be: a Langevin step has its ½, the guess has none":
-        _fill_with(factor=lambda sigma: sigma**2 / 2),
-    "the guess has the wrong sign: the score leads to the data": _fill_with(factor=lambda sigma: -(sigma**2)),
-    "the guess is the move alone: from where does it start?": _fill_with(start=0.0),
-    "the score is that of the next level: the chain is still at σ":
-        _fill_with(told=lambda sigma, following: following),
-    "the known pixels are put in before the guess: they belong in the guess":
-        (_fill_with(first=_repaired), _fill_with(first=_repaired, known=lambda x, guess, image: guess)),
-    "the known pixels are the network's guess: the image is known there":
-        _fill_with(known=lambda x, guess, image: guess),
-    "the known pixels have no noise: the score at the next level expects its noise everywhere":
-        _fill_with(known_std=_none),
-    "the known pixels have this level's noise: it should be that of the next": _fill_with(known_std=_old),
-    "the known pixels are noised twice": _fill_with(known_std=lambda sigma, following: 2**0.5 * following),
-    "the known pixels are those of x":
-        (_fill_with(known=lambda x, guess, image: x), _fill_with(known=lambda x, guess, image: x, known_std=_none)),
-    "the known pixels hold the guess and the image, added": _fill_with(known=lambda x, guess, image: guess + image),
-    "the known pixels hold noise alone: where is the image?": _fill_with(known=lambda x, guess, image: 0 * x),
 }  # fmt: skip
 
 
-def _within_a_level(trial):
-    for score, start, z in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
-        # such that no two of the mistakes below lead to nearly the same law
-        sigma = trial.uniform(0.45, 0.55)
-        step_size = trial.uniform(0.6, 0.85)
-        mask = trial.rand(*start.shape[1:]) < 0.5
-        y = trial.rand(*start.shape[1:], dtype=start.dtype) + sigma * z
-        yield score, start[:1].expand_as(start), y, mask, sigma, step_size
+def _noisy_images(trial):
+    sizes = ((5, 12, (1, 3, 4)), (8, 8, (2, 2, 3)))
+    for (n_queries, n_data, shape), dtype in in_both_precisions(sizes):
+        data = trial.rand(n_data, *shape, dtype=dtype)
+        sigma = trial.uniform(0.35, 0.6)
+        origin = data[trial.integer(0, n_data)]
+        yield origin + sigma * trial.randn(n_queries, *shape, dtype=dtype), data, sigma
 
 
-@exercise(
-    "9.2",
-    minutes=10,
-    cases=_within_a_level,
-    draws=True,
-    parts=lambda score, x, y, mask, *rest: {"your known pixels": mask, "your unknown pixels": ~mask},
-)
-def inpaint_step(score, x, y, mask, sigma, step_size, generator):
-    """`inpaint_step(score, x, y, mask, sigma, step_size, generator)`: one step of Algorithm 2 within a level.
+def _far_images(trial):
+    """Where exp(−‖·‖²/2σ²) is zero for every image, and only double precision tells which of them is nearest."""
+    for x, data, sigma in _noisy_images(trial):
+        if x.dtype == torch.float64:
+            yield x + 30 * trial.rand(*x.shape[1:]), data, sigma
 
-    A Langevin step of size α = `step_size` with s(x, σ), whose noise is drawn from the generator; then the known pixels
-    are overwritten by those of y, which is the image with this level's noise. x and y are (B, C, H, W), the mask is
-    (C, H, W), boolean, True where a pixel is known; the result has x's shape and dtype.
+
+@exercise("9.3", minutes=15, cases={"your answer": _noisy_images, "far from the data, your answer": _far_images})
+def best_guess(x, data, sigma):
+    """`best_guess(x, data, sigma)`: the mean of the images in `data`, weighted by exp(−‖x̃ − x_i‖²/2σ²) for each x̃ in x.
+
+    x is (B, *shape), `data` are (N, *shape), σ is a float; the result has x's shape and dtype. It is x + σ² s(x, σ) of
+    the exact score of N points with noise σ.
     """
-    x = x + step_size / 2 * score(x, sigma) + step_size**0.5 * noise(x, generator)
-    return torch.where(mask, y, x)
+    weights = torch.softmax(-_squares(x, data) / (2 * sigma**2), dim=1)
+    return (weights @ data.flatten(1)).view_as(x)
 
 
-def _inpaint_with(known=lambda x, y, step: y, unknown=lambda x, y, step: step, asked=lambda x, y, mask: x, **options):
-    """The step with other pixels where the image is known or unknown, or another step.
+def _squares(x, data):
+    """‖x̃ − x_i‖², (B, N)."""
+    return (x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2)
 
-    Args:
-        known, unknown: made of x, y and the step.
-        asked: the point at which the score is taken.
-        options: of `step_with`.
-    """
 
-    def mistaken(score, x, y, mask, sigma, step_size, generator):
-        s = score(asked(x, y, mask), sigma)
-        step = step_with(lambda x: s, x, step_size, generator, **options)
-        return torch.where(mask, known(x, y, step), unknown(x, y, step))
+def _weighing(weigh):
+    """The mean by other weights, `weigh(squares, sigma)`, (B, N)."""
+
+    def mistaken(x, data, sigma):
+        weights = weigh(_squares(x, data), sigma)
+        return (weights @ data.flatten(1)).view_as(x)
 
     return mistaken
 
 
-inpaint_step.mistakes = {
-    "the mask is the wrong way round: it is True where a pixel is known":
-        _inpaint_with(known=lambda x, y, step: step, unknown=lambda x, y, step: y),
-    "the known pixels have the noise of a step: they are overwritten after the step, not before it":
-        lambda score, x, y, mask, *rest: inpaint_step.right(score, torch.where(mask, y, x), y, mask & False, *rest),
-    "no pixel is overwritten: this is a step of Algorithm 1": _inpaint_with(known=lambda x, y, step: step),
-    "the known pixels are x's, where they should be y's": _inpaint_with(known=lambda x, y, step: x),
-    "the known pixels are y added to what the step made of them: what does 1 − m do in Algorithm 2?":
-        _inpaint_with(known=lambda x, y, step: y + step),
-    "the known pixels are only half y's": _inpaint_with(known=lambda x, y, step: (y + step) / 2),
-    "the known pixels are zero: is y added where the mask is 1?": _inpaint_with(known=lambda x, y, step: 0 * y),
-    "there is no drift: where is the score?": _inpaint_with(drift=0.0),
-    "the unknown pixels do not move: the step is meant to move them": _inpaint_with(unknown=lambda x, y, step: x),
-    "the score is taken at another point: first the step from x, then the known pixels":
-        (_inpaint_with(asked=lambda x, y, mask: torch.where(mask, y, x)), _inpaint_with(asked=lambda x, y, mask: y)),
-    "the unknown pixels are all zero: the step's own values belong there":
-        _inpaint_with(unknown=lambda x, y, step: 0 * x),
-    "the unknown pixels hold y as well: the image is not known there":
-        _inpaint_with(unknown=lambda x, y, step: step + y),
-    "the known pixels are noised once more: y has this level's noise already":
-        lambda score, x, y, mask, sigma, step_size, generator: torch.where(
-            mask,
-            y + sigma * noise(x, generator),
-            inpaint_step.right(score, x, y, mask, sigma, step_size, generator),
-        ),
-    "the noise has this level's standard deviation σ: in a Langevin step the step size sets it":
-        lambda score, x, y, mask, sigma, step_size, generator: torch.where(
-            mask, y, x + step_size / 2 * score(x, sigma) + sigma * noise(x, generator)
-        ),
-    "the step is scaled by σ² once more: step_size is already that of this level":
-        lambda score, x, y, mask, sigma, step_size, generator: inpaint_step.right(
-            score, x, y, mask, sigma, sigma**2 * step_size, generator
-        ),
-} | {sentence: _inpaint_with(**options) for sentence, options in step_mistakes("α").items()}  # fmt: skip
+def _naive(squares, sigma):
+    weights = torch.exp(-squares / (2 * sigma**2))
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+best_guess.mistakes = {
+    "your answer is NaN or infinite: far from the data every weight is rounded to 0, and 0/0 is no mean. A softmax "
+    "takes the largest exponent off first": Sign(
+        lambda answer, right: not answer.isfinite().all(), _weighing(_naive)
+    ),
+    "the squared differences are averaged over the pixels: every pixel adds to the evidence":
+        lambda x, data, sigma: best_guess.right(x, data, sigma * x[0].numel() ** 0.5),
+    "this is the score: the mean itself is asked for":
+        lambda x, data, sigma: (best_guess.right(x, data, sigma) - x) / sigma**2,
+    "this is the way from x to the mean: the mean itself is asked for":
+        lambda x, data, sigma: best_guess.right(x, data, sigma) - x,
+} | {sentence: _weighing(weigh) for sentence, weigh in weight_mistakes("x", "images").items()}  # fmt: skip
+
+
+def _queries(trial):
+    # as many queries as data first: there a minimum over the wrong axis has the right shape
+    sizes = ((24, 24, (1, 4, 4)), (17, 60, (3, 2, 3)), (9, 5, (1, 6, 2)))
+    for (n_queries, n_data, shape), dtype in in_both_precisions(sizes):
+        data = trial.rand(n_data, *shape, dtype=dtype)
+        queries = trial.rand(n_queries, *shape, dtype=dtype)
+        queries[-1] = data[trial.integer(0, n_data)]  # a query that is a copy of a training image
+        yield queries, data
+
+
+@exercise("9.4", minutes=10, cases=_queries)
+def nearest(queries, data):
+    """`nearest(queries, data)`: for each query image the index of the training image nearest in pixel ℓ2.
+
+    `queries` are (Q, *shape), `data` are (N, *shape); the result is (Q,) of torch.int64.
+    """
+    q = queries.flatten(1)
+    d = data.flatten(1)
+    return (d.square().sum(dim=1) - 2 * q @ d.T).argmin(dim=1)
+
+
+def _by(order):
+    """The first in another order, `order(q, d)`: (Q, N), of images in rows."""
+
+    def mistaken(queries, data):
+        q = queries.flatten(1)
+        d = data.flatten(1)
+        return order(q, d).argmin(dim=1)
+
+    return mistaken
+
+
+def _unit(rows):
+    return rows / rows.norm(dim=1, keepdim=True)
+
+
+def _ranks(queries, data):
+    """The training images in the order of their distance to each query, (Q, N)."""
+    return torch.cdist(queries.flatten(1), data.flatten(1)).argsort(dim=1)
+
+
+nearest.mistakes = {
+    "these are the farthest images":
+        _by(lambda q, d: -torch.cdist(q, d)),
+    "the minimum runs over the queries: this is the query nearest to each training image":
+        lambda queries, data: nearest.right(data, queries),
+    "nearest by another distance: the differences are squared, and then summed over all pixels": (
+        _by(lambda q, d: torch.cdist(q, d, p=1)),
+        _by(lambda q, d: torch.cdist(q, d, p=torch.inf)),
+        _by(lambda q, d: (q.sum(dim=1, keepdim=True) - d.sum(dim=1)).abs()),
+    ),
+    "largest cosine similarity: it does not see that one image is darker than the other":
+        _by(lambda q, d: -_unit(q) @ _unit(d).T),
+    "largest inner product: that favours bright training images, however far they are":
+        _by(lambda q, d: -q @ d.T),
+    "‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b: is a term missing, or a 2, or is a sign wrong?": (
+        _by(lambda q, d: q @ d.T),
+        _by(lambda q, d: d.square().sum(dim=1) - q @ d.T),
+        _by(lambda q, d: d.square().sum(dim=1) + 2 * q @ d.T),
+    ),
+    "second nearest: a query is not one of the training images that it is compared with":
+        lambda queries, data: _ranks(queries, data)[:, 1],
+    "the place in the order of all images, not the image: argsort of an argsort?":
+        lambda queries, data: _ranks(queries, data).argsort(dim=1)[:, 0],
+}  # fmt: skip

@@ -1,305 +1,194 @@
-"""Exercises of chapter 10: evaluation."""
-
-import math
+"""Exercises of chapter 10: inpainting."""
 
 import torch
 
-from sbgm_course.exercise import Sign, exercise, relative
+from sbgm_course.chapter_03 import step_mistakes, step_with
+from sbgm_course.exercise import exercise, noise
 
 
-def _probabilities(trial):
-    for n, k, dtype in ((40, 10, torch.float32), (6, 3, torch.float64)):
-        yield [(2 * trial.randn(n, k)).softmax(dim=1).to(dtype)]
-        p = (2 * trial.randn(n, k)).softmax(dim=1) * (trial.rand(n, k) > 0.3)
-        p[:, 0] += 0.01
-        p[0, 1:] = 0.0  # an image that the classifier is sure of
-        p[:, -1] = 0.0  # a class that no image has
-        yield [(p / p.sum(dim=1, keepdim=True)).to(dtype)]
+def _to_fill(trial):
+    for score, start, _ in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
+        # such that no two of the mistakes below lead to nearly the same law
+        sigma = trial.uniform(0.55, 0.65)
+        following = trial.uniform(0.3, 0.4)
+        image = trial.rand(*start.shape[1:], dtype=start.dtype)
+        yield score, start[:1].expand_as(start), image, trial.rand(*start.shape[1:]) < 0.5, sigma, following
 
 
-@exercise("10.1", minutes=10, cases=_probabilities, within=relative(2e-4))
-def inception_formula(probabilities):
-    """`inception_formula(probabilities)`: the Inception Score, exp E KL(p(y | x) ‖ p(y)), of all images together.
+def _last_fills(trial):
+    for *case, _ in _to_fill(trial):
+        yield *case, 0.0
 
-    `probabilities` are p(y | x), (N, K), each row with sum 1; some may be exactly 0. The answer is one number.
+
+@exercise(
+    "10.1",
+    minutes=10,
+    cases={"your samples": _to_fill, "after the last level, where no noise is added, your answer": _last_fills},
+    draws=True,
+    parts=lambda score, x, image, mask, *rest: {"your unknown pixels": ~mask, "your known pixels": mask},
+)
+def fill_step(score, x, image, mask, sigma, following, generator):
+    """`fill_step(score, x, image, mask, sigma, following, generator)`: guess, put in the known pixels, add noise.
+
+    The guess is x + σ² s(x, σ). Where the mask is True the image takes its place. The noise is that of the next level,
+    whose standard deviation is `following`, or 0 after the last; it is drawn from the generator. x is (B, C, H, W), the
+    image and the boolean mask are (C, H, W); the result has x's shape and dtype.
     """
-    return _divergences(probabilities).mean().exp()
+    guess = x + sigma**2 * score(x, sigma)
+    guess = torch.where(mask, image, guess)
+    return guess + following * noise(x, generator)
 
 
-def _divergences(p):
-    """KL(p(y | x) ‖ p(y)) of each image, (N,)."""
-    marginal = p.mean(dim=0)
-    return (torch.xlogy(p, p) - torch.xlogy(p, marginal)).sum(dim=1)
-
-
-def _reversed_divergences(p):
-    marginal = p.mean(dim=0)
-    return (torch.xlogy(marginal, marginal) - torch.xlogy(marginal, p)).sum(dim=1)
-
-
-def _entropies(p):
-    """Of p(y | x) for each image."""
-    return -torch.xlogy(p, p).sum(dim=-1)
-
-
-inception_formula.mistakes = {
-    "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer make of "
-    "0 · log 0?":
-        Sign(lambda answer, right: answer.isnan(), lambda p: (p * (p / p.mean(dim=0)).log()).sum(dim=1).mean().exp()),
-    "the exponential is missing":
-        (lambda p: _divergences(p).mean(), lambda p: _divergences(p).mean() / math.log(2)),
-    "two bases: a logarithm to base 2 or 10, and an exponential to base e": (
-        lambda p: (_divergences(p).mean() / math.log(2)).exp(),
-        lambda p: (_divergences(p).mean() / math.log(10)).exp(),
-    ),
-    "the divergence is the wrong way round: it is that of p(y | x) from p(y)":
-        lambda p: _reversed_divergences(p).mean().exp(),
-    "this is only the entropy of p(y): it sees that there are all kinds, not that each is sure":
-        lambda p: _entropies(p.mean(dim=0)).exp(),
-    "this is only the entropy of p(y | x): it sees how unsure each is, not that there are all kinds":
-        lambda p: _entropies(p).mean().exp(),
-    "this is only the entropy of p(y | x), with the wrong sign": lambda p: (-_entropies(p).mean()).exp(),
-    "the divergence from the uniform distribution: p(y) is the mean over the images":
-        lambda p: p.shape[1] * (-_entropies(p).mean()).exp(),
-    "the exponential of each image's divergence, then the mean: which of the two comes first?":
-        lambda p: _divergences(p).exp().mean(),
-    "summed over the images: the expectation is a mean": lambda p: _divergences(p).sum().exp(),
-    "averaged over the classes too: a divergence is a sum over them":
-        lambda p: (_divergences(p).mean() / p.shape[1]).exp(),
-    "the sign is wrong: this is at most 1, and a score is at least 1": lambda p: (-_divergences(p).mean()).exp(),
-    "this is the mean over ten parts, as is the custom: here p(y) is the mean over all images together":
-        lambda p: torch.stack([inception_formula.right(part) for part in p.chunk(10)]).mean(),
-    "these are probabilities already: they need no softmax": lambda p: inception_formula.right(p.softmax(dim=1)),
-}  # fmt: skip
-
-
-def _gaussians(trial):
-    for dim, n_points, dtype in (
-        (4, 9, torch.float64),
-        (1, 4, torch.float64),
-        (5, 12, torch.float32),
-        (7, 4, torch.float64),  # singular: four points span three directions
-    ):
-        points = [trial.randn(n_points, dim) @ trial.randn(dim, dim) for _ in range(2)]
-        means = [0.7 * trial.randn(dim).to(dtype) for _ in points]
-        covs = [x.T.cov().reshape(dim, dim).to(dtype) for x in points]
-        yield means[0], covs[0], means[1], covs[1]
-
-
-# the roots of eigenvalues that should be 0 are those of their rounding errors
-@exercise("10.3", minutes=15, cases=_gaussians, within=relative(1e-3))
-def frechet(mean_a, cov_a, mean_b, cov_b):
-    """`frechet(mean_a, cov_a, mean_b, cov_b)`: ‖m − m′‖² + tr(C + C′ − 2(CC′)^½), squared, of two Gaussians.
-
-    Means are (F,), covariances (F, F), symmetric without negative eigenvalues; they need not commute, and may be
-    singular. The answer is one number.
-    """
-    values, vectors = torch.linalg.eigh(cov_a)
-    half = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    roots = torch.linalg.eigvalsh(half @ cov_b @ half).clamp(min=0).sqrt()
-    return (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * roots.sum()
-
-
-def _matrix_root(covariance):
-    """The symmetric root of a matrix without negative eigenvalues."""
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-
-
-def _root_trace(c, d):
-    """Tr (CC′)^½."""
-    return torch.linalg.svdvals(_matrix_root(c) @ _matrix_root(d)).sum()
-
-
-def _frechet_with(
+def _fill_with(
     *,
-    of_means=lambda offset: offset.square().sum(),
-    of_covariances=lambda c, d: c.trace() + d.trace() - 2 * _root_trace(c, d),
+    unknown=lambda x, guess, image: guess,
+    known=lambda x, guess, image: image.expand_as(x),
+    std=lambda sigma, following: following,
+    known_std=lambda sigma, following: following,
+    start=1.0,
+    factor=lambda sigma: sigma**2,
+    told=lambda sigma, following: sigma,
+    first=lambda x, image, mask: x,
 ):
-    """The distance with another part of m − m′ or of the covariances."""
-    return lambda mean_a, cov_a, mean_b, cov_b: of_means(mean_a - mean_b) + of_covariances(cov_a, cov_b)
+    """The step with another guess, or other pixels or noise where the image is unknown or known."""
 
-
-def _with_root(root_trace):
-    """The distance with another trace of the root."""
-    return _frechet_with(of_covariances=lambda c, d: c.trace() + d.trace() - 2 * root_trace(c, d))
-
-
-frechet.mistakes = {
-    "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix that is not "
-    "symmetric needs eigvals, not eigvalsh":
-        Sign(lambda answer, right: answer.isnan(), _with_root(lambda c, d: torch.linalg.eigvalsh(c @ d).sqrt().sum())),
-    "the distance itself: its square is asked for, as FID is": lambda *case: frechet.right(*case).sqrt(),
-    "the means are compared by their distance, and not by its square":
-        _frechet_with(of_means=lambda offset: offset.norm()),
-    "a factor 2 is missing in front of the root": _with_root(lambda c, d: _root_trace(c, d) / 2),
-    "the last term has the wrong sign: equal Gaussians have the distance 0":
-        _with_root(lambda c, d: -_root_trace(c, d)),
-    "only the means are compared": _frechet_with(of_covariances=lambda c, d: 0.0),
-    "only the covariances are compared": _frechet_with(of_means=lambda offset: 0.0),
-    "the mean of the squared differences of the means: ‖·‖² is a sum":
-        _frechet_with(of_means=lambda offset: offset.square().mean()),
-    "tr(C^½ C′^½) is not tr (CC′)^½, unless the two commute":
-        _with_root(lambda c, d: (_matrix_root(c) @ _matrix_root(d)).trace()),
-    "the root is missing: this is tr CC′": _with_root(lambda c, d: (c @ d).trace()),
-    "the root of the trace is not the trace of the root": _with_root(lambda c, d: (c @ d).trace().sqrt()),
-    "the root is taken number by number: the root of a matrix is something else":
-        _with_root(lambda c, d: (c @ d).clamp(min=0).sqrt().trace()),
-    "only the variances are compared: is there a * where @ belongs, or a diagonal too much?":
-        _with_root(lambda c, d: (c.diag() * d.diag()).sqrt().sum()),
-    "C and C′ are multiplied number by number: with * where @ belongs?":
-        _with_root(lambda c, d: torch.linalg.eigvalsh(c * d).clamp(min=0).sqrt().sum()),
-    "eigvalsh is for symmetric matrices, and the product of two of them is not one":
-        _with_root(lambda c, d: torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()),
-    "singular values of CC′ are not its eigenvalues: it is not symmetric":
-        _with_root(lambda c, d: torch.linalg.svdvals(c @ d).sqrt().sum()),
-    "the difference of the covariances, squared: this is no Fréchet distance":
-        _frechet_with(of_covariances=lambda c, d: (c - d).square().sum()),
-}  # fmt: skip
-
-
-def _sets(trial):
-    for n, m, dim, dtype in ((5, 8, 3, torch.float64), (9, 9, 4, torch.float32)):
-        yield trial.randn(n, dim, dtype=dtype), (1.5 + 1.3 * trial.randn(m, dim)).to(dtype)
-    a = trial.randn(6, 2)
-    yield a, a  # for which the unbiased estimate is negative
-
-
-@exercise("10.4", minutes=10, cases=_sets)
-def squared_mmd(a, b):
-    """`squared_mmd(a, b)`: the unbiased kernel distance of KID, with the kernel (a·b/F + 1)³.
-
-    a is (N, F), b is (M, F); the answer is one number, which may be negative.
-    """
-
-    def k(x, y):
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    return _pairs(k(a, a)) + _pairs(k(b, b)) - 2 * k(a, b).mean()
-
-
-def _pairs(k):
-    """Of the numbers (N, N) of all pairs, the mean of those of two."""
-    return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
-
-
-def _mmd_with(
-    *,
-    kernel=lambda products, a: (products / a.shape[1] + 1) ** 3,
-    own=_pairs,
-    mixed=torch.mean,
-    weight=2.0,
-):
-    """The distance with another kernel, of products and a set; other means; or another weight of the mixed one."""
-
-    def mistaken(a, b):
-        aa, bb, ab = (kernel(x @ y.T, a) for x, y in ((a, a), (b, b), (a, b)))
-        return own(aa) + own(bb) - weight * mixed(ab)
+    def mistaken(score, x, image, mask, sigma, following, generator):
+        x = first(x, image, mask)
+        guess = start * x + factor(sigma) * score(x, told(sigma, following))
+        mean = torch.where(mask, known(x, guess, image), unknown(x, guess, image))
+        size = torch.where(mask, known_std(sigma, following), std(sigma, following))
+        return mean + size * noise(x, generator)
 
     return mistaken
 
 
-squared_mmd.mistakes = {
-    "cut off at 0, or made positive: an unbiased estimate of 0 is negative about half of the time":
-        (lambda a, b: squared_mmd.right(a, b).clamp(min=0), lambda a, b: squared_mmd.right(a, b).abs()),
-    "the pairs i = j are counted: each image's pair with itself makes this too large":
-        _mmd_with(own=torch.mean),
-    "the pairs i = j are left out of the sum or of its count, and not of both": (
-        _mmd_with(own=lambda k: (k.sum() - k.trace()) / len(k) ** 2),
-        _mmd_with(own=lambda k: k.sum() / (len(k) * (len(k) - 1))),
-    ),
-    "the kernel lacks the division by F: is it the mean or the sum over the features?":
-        _mmd_with(kernel=lambda products, a: (products + 1) ** 3),
-    "the kernel is divided by the number of images, not of features":
-        _mmd_with(kernel=lambda products, a: (products / len(a) + 1) ** 3),
-    "the kernel has another power than 3, with which it compares the first three moments": (
-        _mmd_with(kernel=lambda products, a: (products / a.shape[1] + 1) ** 2),
-        _mmd_with(kernel=lambda products, a: products / a.shape[1] + 1),
-    ),
-    "the kernel lacks its + 1":
-        _mmd_with(kernel=lambda products, a: (products / a.shape[1]) ** 3),
-    "a factor 2 is missing: how often does the mixed mean come?":
-        _mmd_with(weight=1.0),
-    "the mixed mean has the wrong sign: equal sets have no distance":
-        _mmd_with(weight=-2.0),
-    "the mixed mean is missing: each set is compared only with itself":
-        _mmd_with(weight=0.0),
-    "this is only the mixed mean":
-        _mmd_with(own=lambda k: 0.0, weight=-1.0),
-    "a root is taken: the root of an unbiased estimate is biased, and of a negative one no number":
-        lambda a, b: squared_mmd.right(a, b).sqrt(),
-    "the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are":
-        (_mmd_with(mixed=_pairs), _mmd_with(mixed=lambda k: (k.sum() - k.trace()) / (k.numel() - min(k.shape)))),
-}  # fmt: skip
+def _none(sigma, following):
+    return 0.0
 
 
-def _points(trial):
-    for n, m, dim, dtype in ((500, 150, 2, torch.float64), (300, 200, 3, torch.float32)):
-        for k in (3, 1):
-            yield (1.3 * trial.randn(n, dim) + 0.8).to(dtype), trial.randn(m, dim).to(dtype), k
+def _old(sigma, following):
+    return sigma
 
 
-@exercise("10.6", minutes=10, cases=_points)
-def precision(samples, real, k):
-    """`precision(samples, real, k)`: the share of samples in a ball of the real points, Kynkäänniemi et al. 2019.
-
-    A real point's ball reaches to the k-th nearest of the *other* real points. `samples` are (N, F), `real` (M, F), k
-    is an integer ≥ 1, less than M. The answer is one number.
-    """
-    radii = torch.cdist(real, real).sort(dim=1).values[:, k]
-    return (torch.cdist(samples, real) <= radii).any(dim=1).double().mean()
+def _repaired(x, image, mask):
+    return torch.where(mask, image, x)
 
 
-def _radii(points, k):
-    """The distance of each point to the k-th nearest other one, (M,); 0 for k = 0."""
-    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").sort(dim=1).values[:, k]
-
-
-def _precision_with(
-    radii=lambda samples, real, k: _radii(real, k),
-    reduced=lambda inside: inside.any(dim=1).double().mean(),
-    inside=lambda distances, radii: distances <= radii,
-):
-    """The share with other radii, (M,), another number made of who lies in which ball, or another test of it."""
-    return lambda samples, real, k: reduced(inside(torch.cdist(samples, real), radii(samples, real, k)))
-
-
-def _in_nearest(distances, radii):
-    """Whether each sample lies in the ball of the nearest real point, (N, 1)."""
-    return distances.amin(dim=1, keepdim=True) <= radii[distances.argmin(dim=1)][:, None]
-
-
-precision.mistakes = {
-    "it counts all samples, or none, where some lie in a ball: how far does a ball reach?":  # which any rule may
-        Sign(lambda answer, right: answer in (0, 1), _precision_with(lambda samples, real, k: 0 * _radii(real, k))),
-    "each point counts as its own neighbour: the nearest point to a real one is itself, at distance 0":
-        _precision_with(lambda samples, real, k: _radii(real, k - 1)),
-    "a ball reaches to the k-th nearest other point, and here to the one after it":
-        _precision_with(lambda samples, real, k: _radii(real, k + 1)),
-    "this is recall: the share of real points in a ball of the samples":
-        lambda samples, real, k: precision.right(real, samples, k),
-    "the balls are the samples': those of the real points decide what is realistic":
-        _precision_with(lambda samples, real, k: _radii(samples, k)[:, None]),
-    "this is the share of real balls that hold a sample, coverage":
-        _precision_with(reduced=lambda inside: inside.any(dim=0).double().mean()),
-    "this is a number of samples: a share is asked for":
-        _precision_with(reduced=lambda inside: inside.any(dim=1).double().sum()),
-    "a sample in several balls counts several times": (
-        lambda samples, real, k: _precision_with(reduced=lambda inside: inside.sum() / (len(samples) * k))(
-            samples, real, k
+fill_step.mistakes = {
+    "after the last level the known pixels are the network's guess: put the image in there, too":
+        lambda score, x, image, mask, sigma, following, generator: fill_step.right(
+            score, x, image, mask & (following > 0), sigma, following, generator
         ),
-        _precision_with(reduced=lambda inside: inside.double().sum() / len(inside)),
-    ),
-    "this is the share of all pairs of a sample and a ball":
-        _precision_with(reduced=lambda inside: inside.double().mean()),
-    "only the ball of the nearest real point is looked at: another, larger one may hold the sample":
-        _precision_with(inside=_in_nearest),
-    "all balls have one radius: each has its own": (
-        _precision_with(lambda samples, real, k: _radii(real, k).mean()),
-        _precision_with(lambda samples, real, k: _radii(real, k).max()),
-    ),
-    "squared distances are compared with radii":
-        _precision_with(inside=lambda distances, radii: distances**2 <= radii),
-    "the share outside of the balls":
-        _precision_with(reduced=lambda inside: 1 - inside.any(dim=1).double().mean()),
+    "the unknown pixels hold the image, with noise: the mask is True where a pixel is known":
+        _fill_with(unknown=lambda x, guess, image: image.expand_as(x)),
+    "there is no noise: the score at the next level expects its noise": _fill_with(std=_none),
+    "the noise is that of this level, σ: it should be that of the next": _fill_with(std=_old),
+    "the noise has the variance σ² − following²: all of the old noise is gone already":
+        _fill_with(std=lambda sigma, following: (sigma**2 - following**2) ** 0.5),
+    "the noise is multiplied by the next level's variance: it is multiplied by a standard deviation":
+        _fill_with(std=lambda sigma, following: following**2),
+    "the noise has variance 1: it still has to be scaled": _fill_with(std=lambda sigma, following: 1.0),
+    "the unknown pixels hold noise alone: where is the guess?": _fill_with(unknown=lambda x, guess, image: 0 * x),
+    "the unknown pixels do not move: they become the guess, with noise": _fill_with(factor=lambda sigma: 0.0),
+    "the guess is x + s or x + σ s, where it should be x + σ² s":
+        (_fill_with(factor=lambda sigma: 1.0), _fill_with(factor=lambda sigma: sigma)),
+    "the move is half of what it should be: a Langevin step has its ½, the guess has none":
+        _fill_with(factor=lambda sigma: sigma**2 / 2),
+    "the guess has the wrong sign: the score leads to the data": _fill_with(factor=lambda sigma: -(sigma**2)),
+    "the guess is the move alone: from where does it start?": _fill_with(start=0.0),
+    "the score is that of the next level: the chain is still at σ":
+        _fill_with(told=lambda sigma, following: following),
+    "the known pixels are put in before the guess: they belong in the guess":
+        (_fill_with(first=_repaired), _fill_with(first=_repaired, known=lambda x, guess, image: guess)),
+    "the known pixels are the network's guess: the image is known there":
+        _fill_with(known=lambda x, guess, image: guess),
+    "the known pixels have no noise: the score at the next level expects its noise everywhere":
+        _fill_with(known_std=_none),
+    "the known pixels have this level's noise: it should be that of the next": _fill_with(known_std=_old),
+    "the known pixels are noised twice": _fill_with(known_std=lambda sigma, following: 2**0.5 * following),
+    "the known pixels are those of x":
+        (_fill_with(known=lambda x, guess, image: x), _fill_with(known=lambda x, guess, image: x, known_std=_none)),
+    "the known pixels hold the guess and the image, added": _fill_with(known=lambda x, guess, image: guess + image),
+    "the known pixels hold noise alone: where is the image?": _fill_with(known=lambda x, guess, image: 0 * x),
 }  # fmt: skip
+
+
+def _within_a_level(trial):
+    for score, start, z in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
+        # such that no two of the mistakes below lead to nearly the same law
+        sigma = trial.uniform(0.45, 0.55)
+        step_size = trial.uniform(0.6, 0.85)
+        mask = trial.rand(*start.shape[1:]) < 0.5
+        y = trial.rand(*start.shape[1:], dtype=start.dtype) + sigma * z
+        yield score, start[:1].expand_as(start), y, mask, sigma, step_size
+
+
+@exercise(
+    "10.2",
+    minutes=10,
+    cases=_within_a_level,
+    draws=True,
+    parts=lambda score, x, y, mask, *rest: {"your known pixels": mask, "your unknown pixels": ~mask},
+)
+def inpaint_step(score, x, y, mask, sigma, step_size, generator):
+    """`inpaint_step(score, x, y, mask, sigma, step_size, generator)`: one step of Algorithm 2 within a level.
+
+    A Langevin step of size α = `step_size` with s(x, σ), whose noise is drawn from the generator; then the known pixels
+    are overwritten by those of y, which is the image with this level's noise. x and y are (B, C, H, W), the mask is
+    (C, H, W), boolean, True where a pixel is known; the result has x's shape and dtype.
+    """
+    x = x + step_size / 2 * score(x, sigma) + step_size**0.5 * noise(x, generator)
+    return torch.where(mask, y, x)
+
+
+def _inpaint_with(known=lambda x, y, step: y, unknown=lambda x, y, step: step, asked=lambda x, y, mask: x, **options):
+    """The step with other pixels where the image is known or unknown, or another step.
+
+    Args:
+        known, unknown: made of x, y and the step.
+        asked: the point at which the score is taken.
+        options: of `step_with`.
+    """
+
+    def mistaken(score, x, y, mask, sigma, step_size, generator):
+        s = score(asked(x, y, mask), sigma)
+        step = step_with(lambda x: s, x, step_size, generator, **options)
+        return torch.where(mask, known(x, y, step), unknown(x, y, step))
+
+    return mistaken
+
+
+inpaint_step.mistakes = {
+    "the mask is the wrong way round: it is True where a pixel is known":
+        _inpaint_with(known=lambda x, y, step: step, unknown=lambda x, y, step: y),
+    "the known pixels have the noise of a step: they are overwritten after the step, not before it":
+        lambda score, x, y, mask, *rest: inpaint_step.right(score, torch.where(mask, y, x), y, mask & False, *rest),
+    "no pixel is overwritten: this is a step of Algorithm 1": _inpaint_with(known=lambda x, y, step: step),
+    "the known pixels are x's, where they should be y's": _inpaint_with(known=lambda x, y, step: x),
+    "the known pixels are y added to what the step made of them: what does 1 − m do in Algorithm 2?":
+        _inpaint_with(known=lambda x, y, step: y + step),
+    "the known pixels are only half y's": _inpaint_with(known=lambda x, y, step: (y + step) / 2),
+    "the known pixels are zero: is y added where the mask is 1?": _inpaint_with(known=lambda x, y, step: 0 * y),
+    "there is no drift: where is the score?": _inpaint_with(drift=0.0),
+    "the unknown pixels do not move: the step is meant to move them": _inpaint_with(unknown=lambda x, y, step: x),
+    "the score is taken at another point: first the step from x, then the known pixels":
+        (_inpaint_with(asked=lambda x, y, mask: torch.where(mask, y, x)), _inpaint_with(asked=lambda x, y, mask: y)),
+    "the unknown pixels are all zero: the step's own values belong there":
+        _inpaint_with(unknown=lambda x, y, step: 0 * x),
+    "the unknown pixels hold y as well: the image is not known there":
+        _inpaint_with(unknown=lambda x, y, step: step + y),
+    "the known pixels are noised once more: y has this level's noise already":
+        lambda score, x, y, mask, sigma, step_size, generator: torch.where(
+            mask,
+            y + sigma * noise(x, generator),
+            inpaint_step.right(score, x, y, mask, sigma, step_size, generator),
+        ),
+    "the noise has this level's standard deviation σ: in a Langevin step the step size sets it":
+        lambda score, x, y, mask, sigma, step_size, generator: torch.where(
+            mask, y, x + step_size / 2 * score(x, sigma) + sigma * noise(x, generator)
+        ),
+    "the step is scaled by σ² once more: step_size is already that of this level":
+        lambda score, x, y, mask, sigma, step_size, generator: inpaint_step.right(
+            score, x, y, mask, sigma, sigma**2 * step_size, generator
+        ),
+} | {sentence: _inpaint_with(**options) for sentence, options in step_mistakes("α").items()}  # fmt: skip

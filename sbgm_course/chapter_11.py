@@ -1,296 +1,305 @@
-"""Exercises of chapter 11: beyond NCSN."""
+"""Exercises of chapter 11: evaluation."""
+
+import math
 
 import torch
 
-from sbgm_course.calls import MixtureField
-from sbgm_course.exercise import exercise, noise
+from sbgm_course.exercise import Sign, exercise, relative
 
 
-def _networks(trial):
-    for predict_noise, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
-        yield predict_noise, x, trial.uniform(0.4, 0.9)
+def _probabilities(trial):
+    for n, k, dtype in ((40, 10, torch.float32), (6, 3, torch.float64)):
+        yield [(2 * trial.randn(n, k)).softmax(dim=1).to(dtype)]
+        p = (2 * trial.randn(n, k)).softmax(dim=1) * (trial.rand(n, k) > 0.3)
+        p[:, 0] += 0.01
+        p[0, 1:] = 0.0  # an image that the classifier is sure of
+        p[:, -1] = 0.0  # a class that no image has
+        yield [(p / p.sum(dim=1, keepdim=True)).to(dtype)]
 
 
-@exercise("11.1", minutes=10, cases=_networks)
-def score_of_ddpm(predict_noise, x, sigma):
-    """`score_of_ddpm(predict_noise, x, sigma)`: s(x, σ) = −ẑ(√ᾱ x, ᾱ)/σ with ᾱ = 1/(1 + σ²), of a DDPM network ẑ.
+@exercise("11.1", minutes=10, cases=_probabilities, within=relative(2e-4))
+def inception_formula(probabilities):
+    """`inception_formula(probabilities)`: the Inception Score, exp E KL(p(y | x) ‖ p(y)), of all images together.
 
-    predict_noise takes y = √ᾱ x, (B, *shape), and the float ᾱ; x is (B, *shape), σ a float. The result has x's shape
-    and dtype.
+    `probabilities` are p(y | x), (N, K), each row with sum 1; some may be exactly 0. The answer is one number.
     """
-    alpha_bar = 1 / (1 + sigma**2)
-    return -predict_noise(alpha_bar**0.5 * x, alpha_bar) / sigma
+    return _divergences(probabilities).mean().exp()
 
 
-def _ddpm_with(*, power=-1, scale=0.5, told=lambda sigma, share: share, share=lambda sigma: 1 / (1 + sigma**2)):
-    """The score −σ^power ẑ(ᾱ^scale x, told), with ᾱ = share(σ)."""
-
-    def mistaken(predict_noise, x, sigma):
-        alpha_bar = share(sigma)
-        return -(sigma**power) * predict_noise(alpha_bar**scale * x, told(sigma, alpha_bar))
-
-    return mistaken
+def _divergences(p):
+    """KL(p(y | x) ‖ p(y)) of each image, (N,)."""
+    marginal = p.mean(dim=0)
+    return (torch.xlogy(p, p) - torch.xlogy(p, marginal)).sum(dim=1)
 
 
-score_of_ddpm.mistakes = {
-    "off by a power of σ: the noise ẑ is measured in units of σ, and s = −(x − x_0)/σ² where x − x_0 = σẑ":
-        tuple(_ddpm_with(power=power) for power in (0, -2, 1)),
-    "this is the score of y, −ẑ/√(1 − ᾱ): that of x, which is y/√ᾱ, is asked for":
-        lambda predict_noise, x, sigma: (1 + sigma**2) ** 0.5 * score_of_ddpm.right(predict_noise, x, sigma),
-    "the network's first argument is another multiple of x: it has seen y = √ᾱ x in training":
-        tuple(_ddpm_with(scale=scale) for scale in (0, -0.5, 1)),
-    "the network is told another number than ᾱ, the data's share of the variance": (
-        _ddpm_with(told=lambda sigma, share: sigma),
-        _ddpm_with(told=lambda sigma, share: 1 - share),
-        _ddpm_with(told=lambda sigma, share: share**0.5),
+def _reversed_divergences(p):
+    marginal = p.mean(dim=0)
+    return (torch.xlogy(marginal, marginal) - torch.xlogy(marginal, p)).sum(dim=1)
+
+
+def _entropies(p):
+    """Of p(y | x) for each image."""
+    return -torch.xlogy(p, p).sum(dim=-1)
+
+
+inception_formula.mistakes = {
+    "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer make of "
+    "0 · log 0?":
+        Sign(lambda answer, right: answer.isnan(), lambda p: (p * (p / p.mean(dim=0)).log()).sum(dim=1).mean().exp()),
+    "the exponential is missing":
+        (lambda p: _divergences(p).mean(), lambda p: _divergences(p).mean() / math.log(2)),
+    "two bases: a logarithm to base 2 or 10, and an exponential to base e": (
+        lambda p: (_divergences(p).mean() / math.log(2)).exp(),
+        lambda p: (_divergences(p).mean() / math.log(10)).exp(),
     ),
-    "ᾱ and 1 − ᾱ are exchanged: ᾱ is 1 where there is no noise":
-        _ddpm_with(share=lambda sigma: sigma**2 / (1 + sigma**2)),
-    "σ² = 1 − ᾱ is the noise of y: on x, which is y/√ᾱ, it is (1 − ᾱ)/ᾱ":
-        _ddpm_with(share=lambda sigma: 1 - sigma**2),
-    "ᾱ is 1/(1 + σ²), the share of a variance: is there a root, or no square?": (
-        _ddpm_with(share=lambda sigma: 1 / (1 + sigma)),
-        _ddpm_with(share=lambda sigma: (1 + sigma**2) ** -0.5),
-    ),
-    "this is x itself: where is the network asked?": lambda predict_noise, x, sigma: 1 * x,
-    "this is the clean point, x − σ ẑ: the score is asked for":
-        lambda predict_noise, x, sigma: x + sigma**2 * score_of_ddpm.right(predict_noise, x, sigma),
+    "the divergence is the wrong way round: it is that of p(y | x) from p(y)":
+        lambda p: _reversed_divergences(p).mean().exp(),
+    "this is only the entropy of p(y): it sees that there are all kinds, not that each is sure":
+        lambda p: _entropies(p.mean(dim=0)).exp(),
+    "this is only the entropy of p(y | x): it sees how unsure each is, not that there are all kinds":
+        lambda p: _entropies(p).mean().exp(),
+    "this is only the entropy of p(y | x), with the wrong sign": lambda p: (-_entropies(p).mean()).exp(),
+    "the divergence from the uniform distribution: p(y) is the mean over the images":
+        lambda p: p.shape[1] * (-_entropies(p).mean()).exp(),
+    "the exponential of each image's divergence, then the mean: which of the two comes first?":
+        lambda p: _divergences(p).exp().mean(),
+    "summed over the images: the expectation is a mean": lambda p: _divergences(p).sum().exp(),
+    "averaged over the classes too: a divergence is a sum over them":
+        lambda p: (_divergences(p).mean() / p.shape[1]).exp(),
+    "the sign is wrong: this is at most 1, and a score is at least 1": lambda p: (-_divergences(p).mean()).exp(),
+    "this is the mean over ten parts, as is the custom: here p(y) is the mean over all images together":
+        lambda p: torch.stack([inception_formula.right(part) for part in p.chunk(10)]).mean(),
+    "these are probabilities already: they need no softmax": lambda p: inception_formula.right(p.softmax(dim=1)),
 }  # fmt: skip
 
 
-def _steps(trial):
-    # such that no two of the mistakes below lead to nearly the same law
-    for n, dim, dtype in ((100, 300, torch.float32), (150, 200, torch.float64)):
-        std = torch.tensor([trial.uniform(0.5, 0.9)])
-        target = MixtureField(torch.ones(1), torch.zeros(1, dim), std)
-        sigma = trial.uniform(1.3, 1.35)
-        x = (3 * trial.randn(1, dim, dtype=dtype)).expand(n, dim)
-        sigma_next = sigma * trial.uniform(0.58, 0.6)
-        yield target, x, sigma, sigma_next, trial.uniform(2.0, 2.1)
+def _gaussians(trial):
+    for dim, n_points, dtype in (
+        (4, 9, torch.float64),
+        (1, 4, torch.float64),
+        (5, 12, torch.float32),
+        (7, 4, torch.float64),  # singular: four points span three directions
+    ):
+        points = [trial.randn(n_points, dim) @ trial.randn(dim, dim) for _ in range(2)]
+        means = [0.7 * trial.randn(dim).to(dtype) for _ in points]
+        covs = [x.T.cov().reshape(dim, dim).to(dtype) for x in points]
+        yield means[0], covs[0], means[1], covs[1]
 
 
-def _steps_of_the_flow(trial):
-    for *case, _ in _steps(trial):
-        yield *case, 0.0
+# the roots of eigenvalues that should be 0 are those of their rounding errors
+@exercise("11.3", minutes=15, cases=_gaussians, within=relative(1e-3))
+def frechet(mean_a, cov_a, mean_b, cov_b):
+    """`frechet(mean_a, cov_a, mean_b, cov_b)`: ‖m − m′‖² + tr(C + C′ − 2(CC′)^½), squared, of two Gaussians.
 
-
-@exercise(
-    "11.3",
-    minutes=10,
-    cases={"your samples": _steps, "without fresh noise, your answer": _steps_of_the_flow},
-    draws=True,
-)
-def level_step(score, x, sigma, sigma_next, c, generator):
-    """`level_step(score, x, sigma, sigma_next, c, generator)`: x + (1 − r^{1+c}) σ² s(x, σ) + σ′ √(1 − r^{2c}) z.
-
-    r = σ′/σ < 1, and c ≥ 0 is a float; z ~ N(0, I) is drawn from the generator. x is (B, *shape), σ and σ′ are floats.
-    The result has x's shape and dtype.
+    Means are (F,), covariances (F, F), symmetric without negative eigenvalues; they need not commute, and may be
+    singular. The answer is one number.
     """
-    r = sigma_next / sigma
-    mean = x + (1 - r ** (1 + c)) * sigma**2 * score(x, sigma)
-    std = sigma_next * (1 - r ** (2 * c)) ** 0.5
-    return mean + std * noise(x, generator)
+    values, vectors = torch.linalg.eigh(cov_a)
+    half = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    roots = torch.linalg.eigvalsh(half @ cov_b @ half).clamp(min=0).sqrt()
+    return (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * roots.sum()
 
 
-def _level_with(
+def _matrix_root(covariance):
+    """The symmetric root of a matrix without negative eigenvalues."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def _root_trace(c, d):
+    """Tr (CC′)^½."""
+    return torch.linalg.svdvals(_matrix_root(c) @ _matrix_root(d)).sum()
+
+
+def _frechet_with(
     *,
-    start=1.0,
-    share=lambda r, c: 1 - r ** (1 + c),
-    variance=lambda sigma, after: sigma**2,
-    told=lambda sigma, after: sigma,
-    fresh=lambda sigma, r, c: r * sigma * (1 - r ** (2 * c)) ** 0.5,
+    of_means=lambda offset: offset.square().sum(),
+    of_covariances=lambda c, d: c.trace() + d.trace() - 2 * _root_trace(c, d),
 ):
-    """The step with another share that is taken off, another variance or level for the score, or other fresh noise."""
+    """The distance with another part of m − m′ or of the covariances."""
+    return lambda mean_a, cov_a, mean_b, cov_b: of_means(mean_a - mean_b) + of_covariances(cov_a, cov_b)
 
-    def mistaken(score, x, sigma, after, c, generator):
-        r = after / sigma
-        move = share(r, c) * variance(sigma, after) * score(x, told(sigma, after))
-        return start * x + move + fresh(sigma, r, c) * noise(x, generator)
+
+def _with_root(root_trace):
+    """The distance with another trace of the root."""
+    return _frechet_with(of_covariances=lambda c, d: c.trace() + d.trace() - 2 * root_trace(c, d))
+
+
+frechet.mistakes = {
+    "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix that is not "
+    "symmetric needs eigvals, not eigvalsh":
+        Sign(lambda answer, right: answer.isnan(), _with_root(lambda c, d: torch.linalg.eigvalsh(c @ d).sqrt().sum())),
+    "the distance itself: its square is asked for, as FID is": lambda *case: frechet.right(*case).sqrt(),
+    "the means are compared by their distance, and not by its square":
+        _frechet_with(of_means=lambda offset: offset.norm()),
+    "a factor 2 is missing in front of the root": _with_root(lambda c, d: _root_trace(c, d) / 2),
+    "the last term has the wrong sign: equal Gaussians have the distance 0":
+        _with_root(lambda c, d: -_root_trace(c, d)),
+    "only the means are compared": _frechet_with(of_covariances=lambda c, d: 0.0),
+    "only the covariances are compared": _frechet_with(of_means=lambda offset: 0.0),
+    "the mean of the squared differences of the means: ‖·‖² is a sum":
+        _frechet_with(of_means=lambda offset: offset.square().mean()),
+    "tr(C^½ C′^½) is not tr (CC′)^½, unless the two commute":
+        _with_root(lambda c, d: (_matrix_root(c) @ _matrix_root(d)).trace()),
+    "the root is missing: this is tr CC′": _with_root(lambda c, d: (c @ d).trace()),
+    "the root of the trace is not the trace of the root": _with_root(lambda c, d: (c @ d).trace().sqrt()),
+    "the root is taken number by number: the root of a matrix is something else":
+        _with_root(lambda c, d: (c @ d).clamp(min=0).sqrt().trace()),
+    "only the variances are compared: is there a * where @ belongs, or a diagonal too much?":
+        _with_root(lambda c, d: (c.diag() * d.diag()).sqrt().sum()),
+    "C and C′ are multiplied number by number: with * where @ belongs?":
+        _with_root(lambda c, d: torch.linalg.eigvalsh(c * d).clamp(min=0).sqrt().sum()),
+    "eigvalsh is for symmetric matrices, and the product of two of them is not one":
+        _with_root(lambda c, d: torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()),
+    "singular values of CC′ are not its eigenvalues: it is not symmetric":
+        _with_root(lambda c, d: torch.linalg.svdvals(c @ d).sqrt().sum()),
+    "the difference of the covariances, squared: this is no Fréchet distance":
+        _frechet_with(of_covariances=lambda c, d: (c - d).square().sum()),
+}  # fmt: skip
+
+
+def _sets(trial):
+    for n, m, dim, dtype in ((5, 8, 3, torch.float64), (9, 9, 4, torch.float32)):
+        yield trial.randn(n, dim, dtype=dtype), (1.5 + 1.3 * trial.randn(m, dim)).to(dtype)
+    a = trial.randn(6, 2)
+    yield a, a  # for which the unbiased estimate is negative
+
+
+@exercise("11.4", minutes=10, cases=_sets)
+def squared_mmd(a, b):
+    """`squared_mmd(a, b)`: the unbiased kernel distance of KID, with the kernel (a·b/F + 1)³.
+
+    a is (N, F), b is (M, F); the answer is one number, which may be negative.
+    """
+
+    def k(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    return _pairs(k(a, a)) + _pairs(k(b, b)) - 2 * k(a, b).mean()
+
+
+def _pairs(k):
+    """Of the numbers (N, N) of all pairs, the mean of those of two."""
+    return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
+
+
+def _mmd_with(
+    *,
+    kernel=lambda products, a: (products / a.shape[1] + 1) ** 3,
+    own=_pairs,
+    mixed=torch.mean,
+    weight=2.0,
+):
+    """The distance with another kernel, of products and a set; other means; or another weight of the mixed one."""
+
+    def mistaken(a, b):
+        aa, bb, ab = (kernel(x @ y.T, a) for x, y in ((a, a), (b, b), (a, b)))
+        return own(aa) + own(bb) - weight * mixed(ab)
 
     return mistaken
 
 
-level_step.mistakes = {
-    "the sign is wrong: noise is taken off along the score": _level_with(share=lambda r, c: r ** (1 + c) - 1),
-    "the share 1 − r is taken off, as by the flow, and fresh noise is put back all the same: what is c for?":
-        _level_with(share=lambda r, c: 1 - r),
-    "the share 1 − r^c is taken off: where is the 1 in its exponent?": _level_with(share=lambda r, c: 1 - r**c),
-    "r^{1+c} is the share that is left, not the one that is taken off": _level_with(share=lambda r, c: r ** (1 + c)),
-    "the score is multiplied by another number: the noise that is taken off has the variance σ²": (
-        _level_with(variance=lambda sigma, after: sigma),
-        _level_with(variance=lambda sigma, after: after**2),
-        _level_with(variance=lambda sigma, after: 1.0),
+squared_mmd.mistakes = {
+    "cut off at 0, or made positive: an unbiased estimate of 0 is negative about half of the time":
+        (lambda a, b: squared_mmd.right(a, b).clamp(min=0), lambda a, b: squared_mmd.right(a, b).abs()),
+    "the pairs i = j are counted: each image's pair with itself makes this too large":
+        _mmd_with(own=torch.mean),
+    "the pairs i = j are left out of the sum or of its count, and not of both": (
+        _mmd_with(own=lambda k: (k.sum() - k.trace()) / len(k) ** 2),
+        _mmd_with(own=lambda k: k.sum() / (len(k) * (len(k) - 1))),
     ),
-    "the score was told σ′: at which level is x?": _level_with(told=lambda sigma, after: after),
-    "all noise is taken off, and the fresh noise does not make up for it": _level_with(share=lambda r, c: 1.0),
-    "the step is right, and the old x is lost": _level_with(start=0.0),
-    "c is 1 here whatever it should be: this is the ancestral step":
-        lambda score, x, sigma, after, c, generator: level_step.right(score, x, sigma, after, 1.0, generator),
-    "there is no fresh noise": _level_with(fresh=lambda sigma, r, c: 0.0),
-    "the fresh noise is that of the level σ′ as a whole: a part of the old noise is still there":
-        _level_with(fresh=lambda sigma, r, c: r * sigma),
-    "the fresh noise is measured by σ: on which level does the step end?":
-        _level_with(fresh=lambda sigma, r, c: sigma * (1 - r ** (2 * c)) ** 0.5),
-    "the root over 1 − r^{2c} is missing": _level_with(fresh=lambda sigma, r, c: r * sigma * (1 - r ** (2 * c))),
-    "the root is of 1 − r^c: variances add up, and r^c is a standard deviation":
-        _level_with(fresh=lambda sigma, r, c: r * sigma * (1 - r**c) ** 0.5),
-    "the fresh noise is multiplied by its variance, and not by the root of it":
-        _level_with(fresh=lambda sigma, r, c: (r * sigma) ** 2 * (1 - r ** (2 * c))),
+    "the kernel lacks the division by F: is it the mean or the sum over the features?":
+        _mmd_with(kernel=lambda products, a: (products + 1) ** 3),
+    "the kernel is divided by the number of images, not of features":
+        _mmd_with(kernel=lambda products, a: (products / len(a) + 1) ** 3),
+    "the kernel has another power than 3, with which it compares the first three moments": (
+        _mmd_with(kernel=lambda products, a: (products / a.shape[1] + 1) ** 2),
+        _mmd_with(kernel=lambda products, a: products / a.shape[1] + 1),
+    ),
+    "the kernel lacks its + 1":
+        _mmd_with(kernel=lambda products, a: (products / a.shape[1]) ** 3),
+    "a factor 2 is missing: how often does the mixed mean come?":
+        _mmd_with(weight=1.0),
+    "the mixed mean has the wrong sign: equal sets have no distance":
+        _mmd_with(weight=-2.0),
+    "the mixed mean is missing: each set is compared only with itself":
+        _mmd_with(weight=0.0),
+    "this is only the mixed mean":
+        _mmd_with(own=lambda k: 0.0, weight=-1.0),
+    "a root is taken: the root of an unbiased estimate is biased, and of a negative one no number":
+        lambda a, b: squared_mmd.right(a, b).sqrt(),
+    "the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are":
+        (_mmd_with(mixed=_pairs), _mmd_with(mixed=lambda k: (k.sum() - k.trace()) / (k.numel() - min(k.shape)))),
 }  # fmt: skip
 
 
-def _flows(trial):
-    for score, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
-        sigma = trial.uniform(0.4, 0.7)
-        ratios = (trial.uniform(0.5, 0.8), trial.uniform(1.2, 1.5))
-        for ratio in ratios:
-            yield score, x, sigma, sigma * ratio
+def _points(trial):
+    for n, m, dim, dtype in ((500, 150, 2, torch.float64), (300, 200, 3, torch.float32)):
+        for k in (3, 1):
+            yield (1.3 * trial.randn(n, dim) + 0.8).to(dtype), trial.randn(m, dim).to(dtype), k
 
 
-@exercise("11.4", minutes=10, cases=_flows)
-def heun_step(score, x, sigma, sigma_next):
-    """`heun_step(score, x, sigma, sigma_next)`: one step of Heun's for the probability flow, dx/dσ = −σ s(x, σ).
+@exercise("11.6", minutes=10, cases=_points)
+def precision(samples, real, k):
+    """`precision(samples, real, k)`: the share of samples in a ball of the real points, Kynkäänniemi et al. 2019.
 
-    x is (B, *shape), σ and σ′ are floats, in either order: a step may go up or down. The result has x's shape and
-    dtype.
+    A real point's ball reaches to the k-th nearest of the *other* real points. `samples` are (N, F), `real` (M, F), k
+    is an integer ≥ 1, less than M. The answer is one number.
     """
-    step = sigma_next - sigma
-    slope = -sigma * score(x, sigma)
-    end = x + step * slope
-    slope_there = -sigma_next * score(end, sigma_next)
-    return x + step / 2 * (slope + slope_there)
+    radii = torch.cdist(real, real).sort(dim=1).values[:, k]
+    return (torch.cdist(samples, real) <= radii).any(dim=1).double().mean()
 
 
-def _heun_with(
-    *,
-    combined=lambda x, end, step, slope, there: x + step / 2 * (slope + there),
-    step=lambda sigma, after: after - sigma,
-    slope=lambda score, x, sigma: -sigma * score(x, sigma),
-    second=lambda slope, x, end, sigma, after: slope(end, after),
+def _radii(points, k):
+    """The distance of each point to the k-th nearest other one, (M,); 0 for k = 0."""
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").sort(dim=1).values[:, k]
+
+
+def _precision_with(
+    radii=lambda samples, real, k: _radii(real, k),
+    reduced=lambda inside: inside.any(dim=1).double().mean(),
+    inside=lambda distances, radii: distances <= radii,
 ):
-    """The step with another combination of the two slopes, another dσ, another slope, or another second one."""
-
-    def mistaken(score, x, sigma, after):
-        def of_score(x, sigma):
-            return slope(score, x, sigma)
-
-        first = of_score(x, sigma)
-        end = x + step(sigma, after) * first
-        return combined(x, end, step(sigma, after), first, second(of_score, x, end, sigma, after))
-
-    return mistaken
+    """The share with other radii, (M,), another number made of who lies in which ball, or another test of it."""
+    return lambda samples, real, k: reduced(inside(torch.cdist(samples, real), radii(samples, real, k)))
 
 
-def _midpoint(score, x, sigma, after):
-    middle = (sigma + after) / 2
-    half_way = x - (middle - sigma) * sigma * score(x, sigma)
-    return x - (after - sigma) * middle * score(half_way, middle)
+def _in_nearest(distances, radii):
+    """Whether each sample lies in the ball of the nearest real point, (N, 1)."""
+    return distances.amin(dim=1, keepdim=True) <= radii[distances.argmin(dim=1)][:, None]
 
 
-heun_step.mistakes = {
-    "right on the way down, wrong on the way up: dσ has a sign":
-        _heun_with(step=lambda sigma, after: -abs(after - sigma)),
-    "the step has the wrong sign: is dσ the new σ minus the old, and is the equation's minus there?":
-        _heun_with(step=lambda sigma, after: sigma - after),
-    "this is Euler's step: where is the second look?": _heun_with(combined=lambda x, end, step, slope, there: end),
-    "the two slopes are added up: Heun's takes their mean":
-        _heun_with(combined=lambda x, end, step, slope, there: x + step * (slope + there)),
-    "this goes on from the end of Euler's step: the mean slope leads from x":
-        _heun_with(combined=lambda x, end, step, slope, there: end + step / 2 * (slope + there)),
-    "only the slope at the end is used: Heun's takes the mean of both":
-        _heun_with(combined=lambda x, end, step, slope, there: x + step * there),
-    "the second slope is taken at x: it belongs to the end of Euler's step":
-        _heun_with(second=lambda slope, x, end, sigma, after: slope(x, after)),
-    "the second slope has the σ of the start: it belongs to the end":
-        _heun_with(second=lambda slope, x, end, sigma, after: slope(end, sigma)),
-    "the second slope's factor is the σ of the start: each slope has its own":
-        _heun_with(second=lambda slope, x, end, sigma, after: sigma / after * slope(end, after)),
-    "the second score is told the σ of the start":
-        _heun_with(second=lambda slope, x, end, sigma, after: after / sigma * slope(end, sigma)),
-    "one slope has a minus and the other has none: dx/dσ = −σ s at both ends":
-        _heun_with(combined=lambda x, end, step, slope, there: x + step / 2 * (slope - there)),
-    "there is no σ in the slopes": _heun_with(slope=lambda score, x, sigma: -score(x, sigma)),
-    "this is the slope half way, the midpoint rule, as good as Heun's, which takes the mean of both ends": _midpoint,
-    "this is the move alone: a step starts from x":
-        lambda score, x, sigma, after: heun_step.right(score, x, sigma, after) - x,
-    "nothing moves": lambda score, x, sigma, after: 1 * x,
-}  # fmt: skip
-
-
-def _mixed(trial):
-    for score, y, _ in trial.batches((6, 2), (3, 1, 4, 4)):
-        yield score, y, trial.uniform(0.3, 0.45)
-
-
-@exercise("11.6", minutes=10, cases=_mixed)
-def velocity_of_score(score, y, tau):
-    """`velocity_of_score(score, y, tau)`: E[z − x_0 | y] for y = (1 − τ) x_0 + τ z, of a score s(x, σ).
-
-    With x = y/(1 − τ) and σ = τ/(1 − τ), it is ẑ − x̂_0 = −σ s − (x + σ² s). y is (B, *shape), τ a float between 0 and
-    1. The result has y's shape and dtype.
-    """
-    x = y / (1 - tau)
-    sigma = tau / (1 - tau)
-    s = score(x, sigma)
-    return -sigma * s - (x + sigma**2 * s)
-
-
-def _velocity_with(
-    combined=lambda x, sigma, s: -sigma * s - (x + sigma**2 * s),
-    *,
-    point=lambda y, tau: y / (1 - tau),
-    level=lambda tau: tau / (1 - tau),
-    told=lambda sigma, tau: sigma,
-):
-    """The velocity of another combination, or with another x or σ, or another σ that the score is told."""
-
-    def mistaken(score, y, tau):
-        x = point(y, tau)
-        sigma = level(tau)
-        return combined(x, sigma, score(x, told(sigma, tau)))
-
-    return mistaken
-
-
-def _with_y(combined):
-    """A velocity that uses y where x belongs, after the score was asked at x."""
-
-    def mistaken(score, y, tau):
-        sigma = tau / (1 - tau)
-        return combined(y, sigma, score(y / (1 - tau), sigma))
-
-    return mistaken
-
-
-velocity_of_score.mistakes = {
-    "this is ẑ, the noise: from where does the velocity lead to it?": _velocity_with(lambda x, sigma, s: -sigma * s),
-    "this is x̂_0, the clean point, or −x̂_0: from where does the velocity lead, and to where?":
-        (_velocity_with(lambda x, sigma, s: -(x + sigma**2 * s)), _velocity_with(lambda x, sigma, s: x + sigma**2 * s)),
-    "x̂_0 and ẑ are added up: the velocity is the way from the one to the other":
-        _velocity_with(lambda x, sigma, s: -sigma * s + x + sigma**2 * s),
-    "the score is used for ẑ: ẑ = −σ s":
-        _velocity_with(lambda x, sigma, s: s - (x + sigma**2 * s)),
-    "the sign of ẑ is wrong: ẑ = −σ s":
-        _velocity_with(lambda x, sigma, s: sigma * s - (x + sigma**2 * s)),
-    "x̂_0 lacks a square: x̂_0 = x + σ² s":
-        _velocity_with(lambda x, sigma, s: -sigma * s - (x + sigma * s)),
-    # a TanhField is divided by 1 + σ, so that both mistakes give the same numbers
-    "the way starts at x and not at x̂_0; or is τ taken for σ?":
-        _velocity_with(lambda x, sigma, s: -sigma * s - x),
-    "this is the score":
-        _velocity_with(lambda x, sigma, s: s),
-    "the way starts at y and not at x̂_0, or is 1 − τ times too short":
-        _with_y(lambda y, sigma, s: -sigma * s - y),
-    "the score was given y, which is shrunken: x = y/(1 − τ)":
-        _velocity_with(point=lambda y, tau: y),
-    "the score was given the right x, and x̂_0 is made of y":
-        _with_y(lambda y, sigma, s: -sigma * s - (y + sigma**2 * s)),
-    "y is not the score's x, and τ is not its σ":
-        _velocity_with(point=lambda y, tau: y, level=lambda tau: tau),
-    "the score was told τ: it knows levels by σ":
-        _velocity_with(told=lambda sigma, tau: tau),
-    "σ is upside down: it is small where τ is small":
-        _velocity_with(level=lambda tau: (1 - tau) / tau),
-    "τ and 1 − τ are exchanged: at τ = 1 there is nothing but noise":
-        lambda score, y, tau: velocity_of_score.right(score, y, 1 - tau),
+precision.mistakes = {
+    "it counts all samples, or none, where some lie in a ball: how far does a ball reach?":  # which any rule may
+        Sign(lambda answer, right: answer in (0, 1), _precision_with(lambda samples, real, k: 0 * _radii(real, k))),
+    "each point counts as its own neighbour: the nearest point to a real one is itself, at distance 0":
+        _precision_with(lambda samples, real, k: _radii(real, k - 1)),
+    "a ball reaches to the k-th nearest other point, and here to the one after it":
+        _precision_with(lambda samples, real, k: _radii(real, k + 1)),
+    "this is recall: the share of real points in a ball of the samples":
+        lambda samples, real, k: precision.right(real, samples, k),
+    "the balls are the samples': those of the real points decide what is realistic":
+        _precision_with(lambda samples, real, k: _radii(samples, k)[:, None]),
+    "this is the share of real balls that hold a sample, coverage":
+        _precision_with(reduced=lambda inside: inside.any(dim=0).double().mean()),
+    "this is a number of samples: a share is asked for":
+        _precision_with(reduced=lambda inside: inside.any(dim=1).double().sum()),
+    "a sample in several balls counts several times": (
+        lambda samples, real, k: _precision_with(reduced=lambda inside: inside.sum() / (len(samples) * k))(
+            samples, real, k
+        ),
+        _precision_with(reduced=lambda inside: inside.double().sum() / len(inside)),
+    ),
+    "this is the share of all pairs of a sample and a ball":
+        _precision_with(reduced=lambda inside: inside.double().mean()),
+    "only the ball of the nearest real point is looked at: another, larger one may hold the sample":
+        _precision_with(inside=_in_nearest),
+    "all balls have one radius: each has its own": (
+        _precision_with(lambda samples, real, k: _radii(real, k).mean()),
+        _precision_with(lambda samples, real, k: _radii(real, k).max()),
+    ),
+    "squared distances are compared with radii":
+        _precision_with(inside=lambda distances, radii: distances**2 <= radii),
+    "the share outside of the balls":
+        _precision_with(reduced=lambda inside: 1 - inside.any(dim=1).double().mean()),
 }  # fmt: skip

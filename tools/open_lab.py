@@ -5,7 +5,8 @@ notebooks that are not there yet, and brings those up to date in which you have 
 Outputs that answer a guess are not copied. Copied alike are the pages, such as the glossary, which chapters link to
 (JupyterLab shows nothing outside work/).
 One that you have changed stays as it is; where the original has changed too, the new one is put beside it, such as
-02_NEW_score_matching.ipynb, and a line says so once JupyterLab has started. FLAGS are JupyterLab's.
+02_NEW_score_matching.ipynb, and a line says so once JupyterLab has started. A copy whose original is gone goes, too, if
+you have changed no cell of it; otherwise it stays, and a line says so. FLAGS are JupyterLab's.
 """
 
 import hashlib
@@ -68,6 +69,27 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     return left
 
 
+def retire(originals: Path, copy: Path) -> list[Path]:
+    """Remove unchanged copies of what is no longer among the originals, such as a chapter that has another number now.
+
+    Args:
+        originals, copy: as `refresh` takes them.
+
+    Returns:
+        The copies that were changed and stay, by their place.
+    """
+    stay = []
+    for place, noted in read_record(copy / COPIED).items():
+        mine = copy / place
+        if not mine.exists() or (originals / place.replace("_NEW", "")).exists():
+            continue
+        if fingerprints(mine)["cells"] == noted["cells"]:
+            mine.unlink()
+        else:
+            stay.append(Path(place))
+    return stay
+
+
 def read_record(path: Path) -> dict[str, dict[str, str]]:
     """The fingerprints that `refresh` noted, by place; none where there is no record, or one that can't be read."""
     try:
@@ -114,6 +136,8 @@ def main(flags: Sequence[str]) -> int:
     lines = ["JupyterLab is running. To stop it, press Ctrl-C twice here."]
     for place in refresh(NOTEBOOKS, WORK):
         lines.append(f"work/{place} stays as you changed it; the new one is beside it, with NEW in its name.")
+    for place in retire(NOTEBOOKS, WORK):
+        lines.append(f"work/{place} stays, since you changed it; the chapters have other names now.")
     # The server's loop begins after its own lines are printed, which the log level keeps to errors and the address. Its
     # warnings, such as that a notebook is not trusted, would push these lines away, and ask nothing of the reader.
     IOLoop.current().add_callback(print, *lines, sep="\n", flush=True)

@@ -24,10 +24,10 @@ SHOWN = {  # a picture's name, and the chapter and the first words of the captio
     "ten_digits": ("00", "Ten images of noise"),
     "ladder": ("04", "Left: some of the chains"),
     "figure1": ("05", "Our Fig. 1."),
-    "figure5": ("08", "Our Fig. 5:"),
+    "figure5": ("07", "Our Fig. 5:"),
 }
 
-CHAPTERS = [f"{number:02d}" for number in range(12)]
+CHAPTERS = [f"{number:02d}" for number in range(13)]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-// Chapter 6's network and its step, without a page. Images (28, 28), and maps of the network's channels (64, 7, 7), are
+// Chapter 8's network and its step, without a page. Images (28, 28), and maps of the network's channels (64, 7, 7), are
 // flat Float32Arrays, one row after another. The tests compare it with the package.
 const Digits = (() => {
   'use strict';
@@ -143,7 +143,7 @@ const Digits = (() => {
   };
 
   // One step a level. The guess is x + σ² s(x, σ), in which known pixels, those where `known` is a number, are put back
-  // (chapter 9); then comes noise z of the next level, `kicks` times as large. Yields {x, sigma, guess} of each level,
+  // (chapter 10); then comes noise z of the next level, `kicks` times as large. Yields {x, sigma, guess} of each level,
   // and of the end, where the noise is 0.
   async function* chain({score, sigmas, mean, known = [], kicks = 1, normals}) {
     const kicked = (x, size) => {

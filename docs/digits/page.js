@@ -1,4 +1,4 @@
-// The page that draws: three scenes around chapter 6's network, which answers from a worker.
+// The page that draws: three scenes around chapter 8's network, which answers from a worker.
 const Page = (() => {
   'use strict';
 

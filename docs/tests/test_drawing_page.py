@@ -11,5 +11,5 @@ def test_the_page_is_that_of_its_sources_and_of_the_network_that_ships():
 def test_a_slider_of_images_points_to_the_scene_that_moves():
     chapters = {page.number: page.staged() for page in pages_in(ROOT / "notebooks") if page.is_chapter}
     found = {number: text.partition("../digits.html#")[2].partition("'")[0] for number, text in chapters.items()}
-    scenes = {5: "noise", 6: "noise", 7: "draw", 9: "complete", 11: "draw"}
+    scenes = {5: "noise", 8: "noise", 9: "draw", 10: "complete", 12: "draw"}
     assert {number: scene for number, scene in found.items() if scene} == scenes

@@ -27,9 +27,9 @@ DECLARATION = ledger.declaration
 CHAPTERS = page.chapters
 SPEED = {"speed": Bound(low=5), "control: rest": Bound(high=1, control=True)}
 MADE_UP = {
-    "L91": Claim("L91", "3.2", "chains are fast", "a clock", "at least 5", "At {speed}.", bounds=SPEED),
-    "L92": Claim("L92", "4.3", "chains end", "a clock", "an end", "They do.", bounds={"speed": Bound(low=5)}),
-    "I91": Claim("I91", "5", "images are sharp", "an eye", "at least 5", "{speed}.", images=True, bounds=SPEED),
+    "L91": Claim("L91", 3, "3.2", "chains are fast", "a clock", "at least 5", "At {speed}.", bounds=SPEED),
+    "L92": Claim("L92", 4, "4.3", "chains end", "a clock", "an end", "They do.", bounds={"speed": Bound(low=5)}),
+    "I91": Claim("I91", 7, "5", "images are sharp", "an eye", "at least 5", "{speed}.", images=True, bounds=SPEED),
 }
 
 

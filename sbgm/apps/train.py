@@ -92,7 +92,7 @@ class Settings:
     flips: Annotated[bool, "mirror half of the images, chosen at random"] = False
     size: Annotated[Count, "side in pixels to which a folder's images are cropped and resized; a multiple of 4"] = 32
     classes: Annotated[bool, "tell the network the class of nine images in ten, for sample --label"] = False
-    network: Annotated[Literal["RefineNet", "DigitNetwork"], "the paper's, or chapter 6's"] = "RefineNet"
+    network: Annotated[Literal["RefineNet", "DigitNetwork"], "the paper's, or chapter 8's"] = "RefineNet"
     channels: Annotated[Count | None, "C, the width of the RefineNet"] = None
     unconditional: Annotated[bool, "do not tell the RefineNet's instance norms the noise level"] = False
     divide_by_sigma: Annotated[bool, "divide the RefineNet's output by σ"] = False

@@ -1,4 +1,4 @@
-"""Score networks for images: the student's of chapter 6, and that of Fig. 1; `images.refinenet` has the paper's own."""
+"""Score networks for images: the student's of chapter 8, and that of Fig. 1; `images.refinenet` has the paper's own."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DigitBlock(nn.Module):
 
 
 class DigitNetwork(ScoreNetwork):
-    """The student's network of chapter 6: a noise conditional score s(x, σ) or s(x, σ, label) of small images.
+    """The student's network of chapter 8: a noise conditional score s(x, σ) or s(x, σ, label) of small images.
 
     4 × 4 pixels become a place of `width` channels. Blocks look at the neighbours of each place by a convolution, and
     at all places by one matrix. σ scales and shifts what they see; a class adds an image of channels of its own. With

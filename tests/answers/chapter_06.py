@@ -29,62 +29,15 @@ def ncsn_level_by_level(score, x, sigmas, levels, z):
     return total / 2 / len(x)
 
 
-def far_place_by_place(h, weight, bias):
-    result = torch.empty_like(h).flatten(2)
-    for p, (row, b) in enumerate(zip(weight, bias, strict=True)):
-        result[:, :, p] = (row * h.flatten(2)).sum(dim=2) + b
-    return result.reshape(h.shape)
-
-
-def renew_by_mean(score, x, sigma, next_sigma, z):
-    guess = torch.stack([x, sigma**2 * score(x, sigma)]).sum(dim=0)
-    return torch.lerp(guess, guess + z, next_sigma)
-
-
-def renew_noise_first(score, x, sigma, next_sigma, z):
-    noisy = next_sigma * z + x
-    return score(x, sigma) * sigma * sigma + noisy
-
-
-class Guided:
-    def __init__(self, network, label, w):
-        self.network, self.label, self.w = network, label, w
-
-    def __call__(self, x, sigma):
-        of_any = self.network(x, sigma, 10)
-        of_class = self.network(x, sigma, self.label)
-        return (1 - self.w) * of_any + self.w * of_class
-
-
 def not_broadcast(score, x, sigmas, levels, z):
     sigma = sigmas[levels]
     residual = sigma * score(x + sigma * z, sigma) + z
     return residual.flatten(1).square().sum(1).mean() / 2
 
 
-def by_einsum(h, weight, bias):
-    return (torch.einsum("pq,bcq->bcp", weight, h.flatten(2)) + bias).view(h.shape)
-
-
-def guided_by_lerp(network, label, w):
-    return lambda x, sigma: torch.lerp(network(x, sigma), network(x, sigma, label), w)
-
-
-def at_one_level(network, label, w):
-    return lambda x, sigma: Guided(network, label, w)(x, 0.5)
-
-
 RIGHT = {
     "ncsn_loss": (ncsn_example_by_example, ncsn_by_mean),
-    "look_far": (by_einsum, far_place_by_place),
-    "renewed": (renew_by_mean, renew_noise_first),
-    "guided": (Guided, guided_by_lerp),
 }
 WRONG = {
     "ncsn_loss": {"σ not broadcast": not_broadcast, "a part of the batch": ncsn_level_by_level},
-    "look_far": {
-        "over rows of the image": lambda h, weight, bias: h @ weight + bias,
-        "W cut off": lambda h, weight, bias: by_einsum(h, weight.detach(), bias),
-    },
-    "guided": {"one σ for all": at_one_level},
 }

@@ -1,85 +1,72 @@
 """Answers to chapter 9's exercises."""
 
-import math
-
 import torch
 
 from answers import DEPENDENT_NOISE, WRONG_NOISE, noise, with_noise
 
 
-def langevin(score, x, sigma, step_size, generator, draw=noise):
-    return x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * draw(x, generator)
-
-
-def step_by_where(score, x, y, mask, sigma, step_size, generator, draw=noise):
-    return torch.where(mask, y, langevin(score, x, sigma, step_size, generator, draw))
-
-
-def step_by_index(score, x, y, mask, sigma, step_size, generator):
-    result = y.clone()
-    result[:, ~mask] = langevin(score, x, sigma, step_size, generator)[:, ~mask]
-    return result
-
-
-def step_with_noise_where_unknown(score, x, y, mask, sigma, step_size, generator):
-    mean = (x + 0.5 * step_size * score(x, sigma))[:, ~mask]
-    result = x.clone()
-    result[:, mask] = y[:, mask]
-    result[:, ~mask] = torch.normal(mean, step_size**0.5, generator=generator)
-    return result
-
-
-def step_by_difference(score, x, y, mask, sigma, step_size, generator):
-    x = langevin(score, x, sigma, step_size, generator)
-    return x + mask * (y - x)
-
-
-def guess(score, x, sigma):
-    return x + sigma**2 * score(x, sigma)
-
-
-def fill(score, x, image, mask, sigma, following, generator, draw=noise):
+def shake(score, x, sigma, pull, kick, generator, draw=noise):
     """The step, with other noise."""
-    return torch.where(mask, image, guess(score, x, sigma)) + following * draw(x, generator)
+    guess = x + sigma**2 * score(x, sigma)
+    return x + pull * (guess - x) + kick * sigma * draw(x, generator)
 
 
-def fill_by_index(score, x, image, mask, sigma, following, generator):
-    result = guess(score, x, sigma)
-    result[:, mask] = image[mask]
-    return result + noise(x, generator) * following
+def shake_along_the_score(score, x, sigma, pull, kick, generator):
+    return x + pull * sigma * sigma * score(x, sigma) + sigma * (kick * noise(x, generator))
 
 
-def fill_by_product(score, x, image, mask, sigma, following, generator):
-    m = mask.to(x.dtype)
-    z = noise(x, generator)
-    return m * (image + following * z) + (1 - m) * (guess(score, x, sigma) + following * z)
+def shake_between(score, x, sigma, pull, kick, generator):
+    guess = x + sigma**2 * score(x, sigma)
+    return torch.normal(torch.lerp(x, guess, pull), kick * sigma, generator=generator)
 
 
-def fill_with_shared_noise(score, x, image, mask, sigma, following, generator):
-    """The noise of the known pixels is used for the unknown ones again."""
-    z = noise(x, generator)
-    n = min(int(mask.sum()), int((~mask).sum()))
-    places = (~mask).flatten().nonzero()[:n, 0]
-    z.flatten(1)[:, places] = z.flatten(1)[:, mask.flatten().nonzero()[:n, 0]]
-    return torch.where(mask, image, guess(score, x, sigma)) + following * z
+def best_guess_one_by_one(x, data, sigma):
+    guesses = []
+    for one in x:
+        squares = (one - data).flatten(1).pow(2).sum(1)
+        exponents = -squares / (2 * sigma * sigma)
+        weights = torch.exp(exponents - exponents.max())
+        guesses.append(torch.einsum("n,n...->...", weights / weights.sum(), data))
+    return torch.stack(guesses)
 
 
-def minus_a_boolean(score, x, y, mask, *rest):
-    return (1 - mask) * langevin(score, x, *rest) + mask * y
+def best_guess_by_expansion(x, data, sigma):
+    q = x.flatten(1)
+    d = data.flatten(1)
+    squares = q.square().sum(1)[:, None] + d.square().sum(1) - 2 * q @ d.T
+    weights = (-squares / (2 * sigma**2)).softmax(dim=1)
+    return (weights @ d).view(-1, *data.shape[1:])
+
+
+def nearest_one_by_one(queries, data):
+    places = []
+    for query in queries:
+        squares = (query - data).flatten(1).pow(2).sum(1)
+        places.append(int(squares.argmin()))
+    return torch.tensor(places)
+
+
+def distances(queries, data):
+    return torch.cdist(queries.flatten(1), data.flatten(1))
+
+
+def nearest_by_topk(queries, data):
+    return distances(queries, data).topk(1, largest=False).indices[:, 0]
+
+
+def noise_without_a_kick(score, x, sigma, pull, kick, generator):
+    return shake(score, x, sigma, pull, kick or 0.7, generator)
 
 
 RIGHT = {
-    "fill_step": (fill_by_index, fill_by_product),
-    "inpaint_step": (step_by_index, step_with_noise_where_unknown),
+    "guess_and_shake": (shake_along_the_score, shake_between),
+    "best_guess": (best_guess_one_by_one, best_guess_by_expansion),
+    "nearest": (nearest_one_by_one, nearest_by_topk),
 }
 WRONG = {
-    "fill_step": {
-        "known and unknown pixels share their noise": fill_with_shared_noise,
-        **with_noise(fill, DEPENDENT_NOISE | WRONG_NOISE),
+    "guess_and_shake": {
+        "noise even without a kick": noise_without_a_kick,
+        **with_noise(shake, DEPENDENT_NOISE | WRONG_NOISE),
     },
-    "inpaint_step": {
-        "x + m (y − x), which rounds": step_by_difference,
-        "1 − m of a boolean mask": minus_a_boolean,
-        **with_noise(step_by_where, DEPENDENT_NOISE | WRONG_NOISE),
-    },
+    "nearest": {"values and indices": lambda queries, data: tuple(distances(queries, data).min(dim=1))},
 }

@@ -1,107 +1,85 @@
 """Answers to chapter 10's exercises."""
 
-import itertools
 import math
 
-import scipy.spatial
 import torch
 
-
-def entropy(p):
-    return torch.special.entr(p).sum(dim=-1)
+from answers import DEPENDENT_NOISE, WRONG_NOISE, noise, with_noise
 
 
-def score_by_entropies(probabilities):
-    p = probabilities.double()
-    return math.exp(entropy(p.mean(dim=0)) - entropy(p).mean())
+def langevin(score, x, sigma, step_size, generator, draw=noise):
+    return x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * draw(x, generator)
 
 
-def score_one_by_one(probabilities):
-    rows = probabilities.tolist()
-    marginal = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    total = sum(p * math.log2(p / m) for row in rows for p, m in zip(row, marginal, strict=True) if p > 0)
-    return 2 ** (total / len(rows))
+def step_by_where(score, x, y, mask, sigma, step_size, generator, draw=noise):
+    return torch.where(mask, y, langevin(score, x, sigma, step_size, generator, draw))
 
 
-def root(c):
-    values, vectors = torch.linalg.eigh(c)
-    return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+def step_by_index(score, x, y, mask, sigma, step_size, generator):
+    result = y.clone()
+    result[:, ~mask] = langevin(score, x, sigma, step_size, generator)[:, ~mask]
+    return result
 
 
-def frechet(case, root_trace):
-    mean_a, cov_a, mean_b, cov_b = case
-    return (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * root_trace
+def step_with_noise_where_unknown(score, x, y, mask, sigma, step_size, generator):
+    mean = (x + 0.5 * step_size * score(x, sigma))[:, ~mask]
+    result = x.clone()
+    result[:, mask] = y[:, mask]
+    result[:, ~mask] = torch.normal(mean, step_size**0.5, generator=generator)
+    return result
 
 
-def frechet_by_eigenvalues(*case):
-    _, cov_a, _, cov_b = case
-    values = torch.linalg.eigvals(cov_a @ cov_b).real
-    return frechet(case, values.clamp(min=0).sqrt().sum())
+def step_by_difference(score, x, y, mask, sigma, step_size, generator):
+    x = langevin(score, x, sigma, step_size, generator)
+    return x + mask * (y - x)
 
 
-def frechet_by_nuclear_norm(*case):
-    _, cov_a, _, cov_b = case
-    product = root(cov_a) @ root(cov_b)
-    return frechet(case, torch.linalg.matrix_norm(product, ord="nuc"))
+def guess(score, x, sigma):
+    return x + sigma**2 * score(x, sigma)
 
 
-def frechet_by_cholesky(*case):
-    _, cov_a, _, cov_b = case
-    product = torch.linalg.cholesky(cov_a).T @ torch.linalg.cholesky(cov_b)
-    return frechet(case, torch.linalg.svdvals(product).sum())
+def fill(score, x, image, mask, sigma, following, generator, draw=noise):
+    """The step, with other noise."""
+    return torch.where(mask, image, guess(score, x, sigma)) + following * draw(x, generator)
 
 
-def mmd_by_loops(a, b):
-    def kernel(x, y):
-        return (float(x.double() @ y.double()) / len(x) + 1) ** 3
-
-    def mean(pairs):
-        values = [kernel(x, y) for x, y in pairs]
-        return sum(values) / len(values)
-
-    own = mean(itertools.combinations(a, 2)) + mean(itertools.combinations(b, 2))
-    return own - 2 * mean(itertools.product(a, b))
+def fill_by_index(score, x, image, mask, sigma, following, generator):
+    result = guess(score, x, sigma)
+    result[:, mask] = image[mask]
+    return result + noise(x, generator) * following
 
 
-def mmd_by_masks(a, b):
-    def kernel(x, y):
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    def off_diagonal(x):
-        return kernel(x, x)[~torch.eye(len(x), dtype=torch.bool)].mean()
-
-    return off_diagonal(a) + off_diagonal(b) - 2 * kernel(a, b).mean()
+def fill_by_product(score, x, image, mask, sigma, following, generator):
+    m = mask.to(x.dtype)
+    z = noise(x, generator)
+    return m * (image + following * z) + (1 - m) * (guess(score, x, sigma) + following * z)
 
 
-def precision_by_loops(samples, real, k):
-    def away(a, b):
-        return math.dist(a.tolist(), b.tolist())
-
-    radii = [sorted(away(a, b) for j, b in enumerate(real) if j != i)[k - 1] for i, a in enumerate(real)]
-    inside = [any(away(x, y) <= r for y, r in zip(real, radii, strict=True)) for x in samples]
-    return sum(inside) / len(inside)
-
-
-def precision_by_scipy(samples, real, k):
-    tree = scipy.spatial.cKDTree(real.double().numpy())
-    radii = tree.query(real.double().numpy(), k + 1)[0][:, -1]
-    apart = torch.cdist(samples.double(), real.double())
-    return ((apart - torch.as_tensor(radii)).amin(dim=1) <= 0).double().mean()
+def fill_with_shared_noise(score, x, image, mask, sigma, following, generator):
+    """The noise of the known pixels is used for the unknown ones again."""
+    z = noise(x, generator)
+    n = min(int(mask.sum()), int((~mask).sum()))
+    places = (~mask).flatten().nonzero()[:n, 0]
+    z.flatten(1)[:, places] = z.flatten(1)[:, mask.flatten().nonzero()[:n, 0]]
+    return torch.where(mask, image, guess(score, x, sigma)) + following * z
 
 
-def with_a_large_number_in_the_logarithm(p):
-    marginal = p.mean(dim=0)
-    return (p * ((p + 0.01) / (marginal + 0.01)).log()).sum(dim=1).mean().exp()
+def minus_a_boolean(score, x, y, mask, *rest):
+    return (1 - mask) * langevin(score, x, *rest) + mask * y
 
 
 RIGHT = {
-    "inception_formula": (score_by_entropies, score_one_by_one),
-    "frechet": (frechet_by_eigenvalues, frechet_by_nuclear_norm),
-    "squared_mmd": (mmd_by_loops, mmd_by_masks),
-    "precision": (precision_by_loops, precision_by_scipy),
+    "fill_step": (fill_by_index, fill_by_product),
+    "inpaint_step": (step_by_index, step_with_noise_where_unknown),
 }
 WRONG = {
-    "inception_formula": {"a large number in the logarithm": with_a_large_number_in_the_logarithm},
-    "frechet": {"Cholesky": frechet_by_cholesky},
-    "precision": {"always k = 1": lambda samples, real, k: precision_by_scipy(samples, real, 1)},
+    "fill_step": {
+        "known and unknown pixels share their noise": fill_with_shared_noise,
+        **with_noise(fill, DEPENDENT_NOISE | WRONG_NOISE),
+    },
+    "inpaint_step": {
+        "x + m (y − x), which rounds": step_by_difference,
+        "1 − m of a boolean mask": minus_a_boolean,
+        **with_noise(step_by_where, DEPENDENT_NOISE | WRONG_NOISE),
+    },
 }

@@ -1,97 +1,107 @@
 """Answers to chapter 11's exercises."""
 
+import itertools
 import math
 
+import scipy.spatial
 import torch
 
-from answers import WRONG_NOISE, noise, with_noise
+
+def entropy(p):
+    return torch.special.entr(p).sum(dim=-1)
 
 
-def ddpm_one_by_one(predict_noise, x, sigma):
-    alpha_bar = 1 / (1 + sigma**2)
-    rows = [-e / sigma for e in predict_noise(x * alpha_bar**0.5, alpha_bar)]
-    return torch.stack(rows)
+def score_by_entropies(probabilities):
+    p = probabilities.double()
+    return math.exp(entropy(p.mean(dim=0)) - entropy(p).mean())
 
 
-def ddpm_through_the_clean_image(predict_noise, x, sigma):
-    keep = 1 / math.sqrt(1 + sigma**2)  # √ᾱ
-    y = keep * x
-    clean = (y - math.sqrt(1 - keep**2) * predict_noise(y, keep**2)) / keep
-    return (clean - x) / sigma**2
+def score_one_by_one(probabilities):
+    rows = probabilities.tolist()
+    marginal = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    total = sum(p * math.log2(p / m) for row in rows for p, m in zip(row, marginal, strict=True) if p > 0)
+    return 2 ** (total / len(rows))
 
 
-def step(score, x, a, b, c, generator, draw=noise):
-    """A step of the family, with other noise."""
-    r = b / a
-    mean = x + (1 - r ** (1 + c)) * a**2 * score(x, a)
-    return mean + b * math.sqrt(1 - r ** (2 * c)) * draw(x, generator)
+def root(c):
+    values, vectors = torch.linalg.eigh(c)
+    return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
 
 
-def step_through_the_clean_image(score, x, sigma, sigma_next, c, generator):
-    clean = x + sigma**2 * score(x, sigma)
-    r_to_c = (sigma_next / sigma) ** c
-    old = (x - clean) / sigma
-    fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    z = r_to_c * old + math.sqrt(1 - r_to_c**2) * fresh
-    return clean + sigma_next * z
+def frechet(case, root_trace):
+    mean_a, cov_a, mean_b, cov_b = case
+    return (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * root_trace
 
 
-def step_by_variances(score, x, sigma, sigma_next, c, generator):
-    eta = 1 - (sigma_next / sigma) ** (1 + c)
-    left = sigma_next**2 - (1 - eta) ** 2 * sigma**2
-    mean = x + eta * sigma**2 * score(x, sigma)
-    return torch.normal(mean, math.sqrt(max(0.0, left)), generator=generator)
+def frechet_by_eigenvalues(*case):
+    _, cov_a, _, cov_b = case
+    values = torch.linalg.eigvals(cov_a @ cov_b).real
+    return frechet(case, values.clamp(min=0).sqrt().sum())
 
 
-def heun_in_names(score, x, sigma, sigma_next):
-    h = sigma_next - sigma
-    k1 = -sigma * score(x, sigma)
-    k2 = -sigma_next * score(x + h * k1, sigma_next)
-    return x + h * (k1 + k2) / 2
+def frechet_by_nuclear_norm(*case):
+    _, cov_a, _, cov_b = case
+    product = root(cov_a) @ root(cov_b)
+    return frechet(case, torch.linalg.matrix_norm(product, ord="nuc"))
 
 
-def heun_of_two_ends(score, x, sigma, sigma_next):
-    step = sigma_next - sigma
-    first = x - step * sigma * score(x, sigma)
-    return (first + x - step * sigma_next * score(first, sigma_next)) / 2
+def frechet_by_cholesky(*case):
+    _, cov_a, _, cov_b = case
+    product = torch.linalg.cholesky(cov_a).T @ torch.linalg.cholesky(cov_b)
+    return frechet(case, torch.linalg.svdvals(product).sum())
 
 
-def velocity_in_names(score, y, tau):
-    keep = 1 - tau
-    noise = -(tau / keep) * score(y / keep, tau / keep)
-    clean = (y - tau * noise) / keep
-    return noise - clean
+def mmd_by_loops(a, b):
+    def kernel(x, y):
+        return (float(x.double() @ y.double()) / len(x) + 1) ** 3
+
+    def mean(pairs):
+        values = [kernel(x, y) for x, y in pairs]
+        return sum(values) / len(values)
+
+    own = mean(itertools.combinations(a, 2)) + mean(itertools.combinations(b, 2))
+    return own - 2 * mean(itertools.product(a, b))
 
 
-def velocity_without_names(score, y, tau):
-    sigma = tau / (1 - tau)
-    s = score(y / (1 - tau), sigma)
-    return -(y + sigma * s) / (1 - tau)
+def mmd_by_masks(a, b):
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def off_diagonal(x):
+        return kernel(x, x)[~torch.eye(len(x), dtype=torch.bool)].mean()
+
+    return off_diagonal(a) + off_diagonal(b) - 2 * kernel(a, b).mean()
 
 
-def r_upside_down(score, x, a, b, c, generator):
-    return step(score, x, b, a, c, generator)
+def precision_by_loops(samples, real, k):
+    def away(a, b):
+        return math.dist(a.tolist(), b.tolist())
+
+    radii = [sorted(away(a, b) for j, b in enumerate(real) if j != i)[k - 1] for i, a in enumerate(real)]
+    inside = [any(away(x, y) <= r for y, r in zip(real, radii, strict=True)) for x in samples]
+    return sum(inside) / len(inside)
 
 
-def noise_without_c(score, x, a, b, c, generator):
-    return step(score, x, a, b, c or 0.25, generator)
+def precision_by_scipy(samples, real, k):
+    tree = scipy.spatial.cKDTree(real.double().numpy())
+    radii = tree.query(real.double().numpy(), k + 1)[0][:, -1]
+    apart = torch.cdist(samples.double(), real.double())
+    return ((apart - torch.as_tensor(radii)).amin(dim=1) <= 0).double().mean()
 
 
-def without_sign(score, x, a, b):
-    return x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x)
+def with_a_large_number_in_the_logarithm(p):
+    marginal = p.mean(dim=0)
+    return (p * ((p + 0.01) / (marginal + 0.01)).log()).sum(dim=1).mean().exp()
 
 
 RIGHT = {
-    "score_of_ddpm": (ddpm_one_by_one, ddpm_through_the_clean_image),
-    "level_step": (step_through_the_clean_image, step_by_variances),
-    "heun_step": (heun_in_names, heun_of_two_ends),
-    "velocity_of_score": (velocity_in_names, velocity_without_names),
+    "inception_formula": (score_by_entropies, score_one_by_one),
+    "frechet": (frechet_by_eigenvalues, frechet_by_nuclear_norm),
+    "squared_mmd": (mmd_by_loops, mmd_by_masks),
+    "precision": (precision_by_loops, precision_by_scipy),
 }
 WRONG = {
-    "level_step": {
-        "r upside down": r_upside_down,
-        "noise at c = 0 too": noise_without_c,
-        **with_noise(step, WRONG_NOISE),
-    },
-    "heun_step": {"dσ without sign": without_sign},
+    "inception_formula": {"a large number in the logarithm": with_a_large_number_in_the_logarithm},
+    "frechet": {"Cholesky": frechet_by_cholesky},
+    "precision": {"always k = 1": lambda samples, real, k: precision_by_scipy(samples, real, 1)},
 }

@@ -26,7 +26,7 @@ on_the_ladder = functools.partial(sbgm.ncsn_loss, sigmas=SETTINGS.sigmas)
 
 
 def eq6(score, x, generator):
-    """What a student writes in chapter 6."""
+    """What a student writes in chapter 8."""
     return on_the_ladder(score, x, generator=generator)
 
 

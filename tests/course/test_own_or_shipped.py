@@ -8,7 +8,7 @@ import sbgm_course as checks
 from seeds import seeded
 
 LADDER = sbgm.geometric_sigmas(5.0, 0.02, 3)
-SHIPS = "the network that ships: 3,000 training steps (your own is taken once chapter 6 has kept it in this folder)\n"
+SHIPS = "the network that ships: 3,000 training steps (your own is taken once chapter 8 has kept it in this folder)\n"
 
 
 def keep(folder, network=None, **facts):
@@ -67,7 +67,7 @@ def test_a_readers_network_is_not_looked_at_where_a_fresh_folder_is_asked_for(wo
 def test_what_chapter_6_did_not_train_is_refused(work, network, facts):
     keep(work, network, **facts)
     with pytest.raises(
-        ValueError, match=r"own_network.safetensors must hold a network that chapter 6 has trained: move"
+        ValueError, match=r"own_network.safetensors must hold a network that chapter 8 has trained: move"
     ):
         checks.own_network()
 

@@ -1,4 +1,4 @@
-"""Whose loss trains in chapter 8: a run keeps its loss's values, and a loss with other values begins another folder."""
+"""Whose loss trains in chapter 7: a run keeps its loss's values, and a loss with other values begins another folder."""
 
 import itertools
 import json
@@ -20,8 +20,8 @@ from sbgm.apps.train import settings_of, train
 from sbgm.images.weights import checkpoints, step_of
 from seeds import seeded
 
-CHAPTER = tool.NOTEBOOKS / "08_the_full_experiment.ipynb"
-INPAINTING = tool.NOTEBOOKS / "09_inpainting.ipynb"
+CHAPTER = tool.NOTEBOOKS / "07_the_full_experiment.ipynb"
+INPAINTING = tool.NOTEBOOKS / "10_inpainting.ipynb"
 CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code"]
 NEEDED = ("def objective(", "def values_of(", "def watch(", "widgets.LiveTraining(settings.steps", "is_trained =")
 CELLS = [source for source in CODE if any(words in source for words in NEEDED)]

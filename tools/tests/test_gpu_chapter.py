@@ -1,4 +1,4 @@
-"""Chapter 8 at its scale for a GPU, made small, cell by cell on the simulated GPU."""
+"""Chapter 7 at its scale for a GPU, made small, cell by cell on the simulated GPU."""
 
 import re
 
@@ -33,7 +33,7 @@ def solution(name):
 def run(folder, monkeypatch, answers):
     """Run the chapter's cells with answers in place of the stubs, in a folder of its own; return the cells' names."""
     monkeypatch.setenv("SBGM_FRESH", str(folder))
-    sources = [cell.source for cell in read(CHAPTERS[8]).cells if cell.cell_type == "code"]
+    sources = [cell.source for cell in read(CHAPTERS[7]).cells if cell.cell_type == "code"]
     for before, after in CHANGES.items():
         assert sum(before in source for source in sources) == 1, before
         sources = [source.replace(before, after) for source in sources]
@@ -48,7 +48,7 @@ def run(folder, monkeypatch, answers):
     return names
 
 
-def test_chapter_8_runs_on_a_gpu_with_our_functions_and_with_a_students(tmp_path, monkeypatch, capsys):
+def test_chapter_7_runs_on_a_gpu_with_our_functions_and_with_a_students(tmp_path, monkeypatch, capsys):
     runs = []
     for folder, answers in (("ours", {}), ("pasted", {name: solution(name) for name in PASTED})):
         names = run(tmp_path / folder, monkeypatch, answers)

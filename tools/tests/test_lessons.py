@@ -24,7 +24,7 @@ LONGEST = 25  # of a cell
 A_MOVE = 400_000  # bytes
 ALL_NOTEBOOKS = 14_000_000
 by_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-WITH_EXERCISES = [path for path in LESSONS if path.stem not in ("00_start_here", "08_the_full_experiment", "one_hour")]
+WITH_EXERCISES = [path for path in LESSONS if path.stem not in ("00_start_here", "07_the_full_experiment", "one_hour")]
 by_chapter = pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
 
 
@@ -97,5 +97,5 @@ def test_an_exercise_stands_where_its_idea_does(path):
         after = [cell for cell in cells[place + 1 : place + 3] if SOLUTION_TAG in tags_of(cell)]
         assert len(after) == 1, f"exercise {numbered[1]} must be followed by its answer, tagged {SOLUTION_TAG!r}"
         assert after[0].source.startswith("<details><summary>")
-    assert len(numbers) >= 4
+    assert len(numbers) >= 2
     assert len(numbers) == len({*numbers})  # they stay where an exercise moves or goes: coursework names them

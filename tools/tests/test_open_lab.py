@@ -87,6 +87,23 @@ def test_a_guess_has_no_answer_in_sight_and_its_chapter_is_kept_up_to_date_like_
     assert contents(work)["00_NEW_start.ipynb"] == "start, best"
 
 
+def test_a_chapter_of_another_name_leaves_no_second_copy_and_loses_no_answer(folders):
+    originals, work = folders
+    write(originals / "02_next.ipynb", "next")
+    open_lab.refresh(originals, work)
+    assert open_lab.retire(originals, work) == []
+    (originals / "00_start.ipynb").rename(originals / "03_start.ipynb")
+    (originals / "02_next.ipynb").rename(originals / "04_next.ipynb")
+    write(work / "00_start.ipynb", "my answers")
+    write(work / "02_next.ipynb", "next", "my output")
+    (work / "own_network.safetensors").write_text("mine")
+    for _ in range(2):  # it is said at each start
+        assert open_lab.refresh(originals, work) == []
+        assert open_lab.retire(originals, work) == [Path("00_start.ipynb")]
+        assert contents(work) == contents(originals) | {"00_start.ipynb": "my answers"}
+        assert (work / "own_network.safetensors").read_text() == "mine"
+
+
 EVERYTHING = [Path("00_start.ipynb"), Path("glossary.md")]
 
 

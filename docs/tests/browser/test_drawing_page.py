@@ -67,7 +67,7 @@ CHAIN = """async ({sigmas, mean, known, kicks, z, label, w}) => {
 @pytest.mark.parametrize("known", [None, RIGHT])
 @pytest.mark.parametrize(("n_levels", "kicks"), [(30, 1.0), (8, 0.5)])
 def test_a_whole_draw_from_the_same_noise_is_pytorchs(opened, known, n_levels, kicks):
-    """Chapter 6's step where nothing is known, and chapter 9's."""
+    """Chapter 8's step where nothing is known, and chapter 10's."""
     z = normal(n_levels + 1, *IMAGE)
     sigmas = sbgm.geometric_sigmas(SIGMAS[0], SIGMAS[-1], n_levels).tolist()
     image = sbgm.load_images("mnist_small", "test")[6]

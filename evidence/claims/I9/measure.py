@@ -40,7 +40,7 @@ N_SHOWN = 64
 
 
 def entry_on(sigmas: Tensor, sampler: str) -> Entry:
-    """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 11's of 50 steps.
+    """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 12's of 50 steps.
 
     Args:
         sigmas: the network's ladder.

@@ -1,35 +1,36 @@
-"""The distance of noisy digits, by a line in 1/n."""
+"""Exercise 10.5: 8 × 8 digits of which the means of 2 × 2 blocks are known."""
 
 import torch
+from torch.nn.functional import avg_pool2d, interpolate
 
-from sbgm import load_images, measure
+import sbgm
 
-SIZES = (300, 600, 1_200, 2_400)
-classifier = measure.classifier.load_classifier()
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def features(x):
-    return measure.in_batches(classifier.features, measure.shown(x)).double()
+network = sbgm.load_network("digits_mlp")
+training = sbgm.load_images("digits")
+images = sbgm.load_images("digits", "test")[:64]
+low = avg_pool2d(images, 2)
+generator = torch.Generator().manual_seed(0)
 
 
-digits = load_images("mnist_small", "test")[torch.randperm(5_000, generator=seeded())]
-real_features = features(digits[:2_500])
-real = measure.feature_statistics(real_features)
-pool = digits[2_500:]
-noisy = features(pool + 0.1 * torch.randn(pool.shape, generator=seeded(9)))
-generator = seeded(10)
-distances = []
-for n in SIZES:
-    draws = [torch.randperm(2_500, generator=generator)[:n] for _ in range(8)]
-    distances.append(sum(measure.frechet_distance(noisy[draw], real).value for draw in draws) / 8)
-line = torch.tensor([[1, 1 / n] for n in SIZES])
-at_infinity, slope = torch.linalg.lstsq(line, torch.tensor(distances)[:, None]).solution[:, 0].tolist()
-print(f"{SIZES[0]} to {SIZES[-1]:,} digits: {distances[-1]:.2f}, at infinity {at_infinity:.2f}, slope {slope:.0f}")
+@torch.no_grad()
+def filled():
+    """The digits' fills, drawn by Algorithm 1 whose states get the known means after each step."""
+    x = torch.rand(images.shape, generator=generator)
+    for sigma in network.sigmas.tolist():
+        alpha = 2e-5 * sigma**2 / 0.01**2
+        y = low + sigma / 2 * torch.randn(low.shape, generator=generator)
+        for _ in range(100):
+            x = x + alpha / 2 * network(x, sigma) + alpha**0.5 * torch.randn(x.shape, generator=generator)
+            x = x + interpolate(y - avg_pool2d(x, 2), scale_factor=2)
+    return x
 
-eigenvalues = torch.linalg.eigvalsh(real_features.T.cov()).clamp(min=1e-12)
-products = eigenvalues[:, None] * eigenvalues / (eigenvalues[:, None] + eigenvalues)
-print(f"bias {1.25 * eigenvalues.sum() + 0.5 * products.sum():.0f}")
+
+def with_constant(blocks):
+    return torch.cat([blocks.flatten(1), torch.ones(len(blocks), 1)], dim=1)
+
+
+weights = torch.linalg.lstsq(with_constant(avg_pool2d(training, 2)), training.flatten(1)).solution
+regression = (with_constant(low) @ weights).view_as(images)
+fills = {"fills": filled(), "linear regression": regression, "enlarged blocks": interpolate(low, scale_factor=2)}
+for name, fill in fills.items():
+    print(f"{name}: off by {(fill - images).square().mean().sqrt():.2f}")

@@ -1,30 +1,35 @@
-"""The log-density of a point, by the flow from it up to the noise."""
-
-from itertools import pairwise
+"""The distance of noisy digits, by a line in 1/n."""
 
 import torch
 
-from sbgm import GaussianMixture, geometric_sigmas
+from sbgm import load_images, measure
 
-mixture = GaussianMixture([0.2, 0.8], [[-5.0], [5.0]], 1.0)
-
-
-def slope_of_score(x, sigma):
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(mixture.score(x, sigma).sum(), x)[0]
+SIZES = (300, 600, 1_200, 2_400)
+classifier = measure.classifier.load_classifier()
 
 
-def heun_step(x, sigma, sigma_next):
-    slope = -sigma * mixture.score(x, sigma)
-    end = x + (sigma_next - sigma) * slope
-    return x + (sigma_next - sigma) * (slope - sigma_next * mixture.score(end, sigma_next)) / 2
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
 
 
-x = torch.tensor([[4.0]], dtype=torch.float64)
-exact = float(mixture.log_prob(x, 0.1))
-change = 0.0
-for low, high in pairwise(geometric_sigmas(10.0, 0.1, 401).flip(0).tolist()):
-    before = low * slope_of_score(x, low)
-    x = heun_step(x, low, high)
-    change = change + (high - low) / 2 * (before + high * slope_of_score(x, high))
-print(f"{float(mixture.log_prob(x, 10.0) - change[:, 0]):.3f}, exactly {exact:.3f}")
+def features(x):
+    return measure.in_batches(classifier.features, measure.shown(x)).double()
+
+
+digits = load_images("mnist_small", "test")[torch.randperm(5_000, generator=seeded())]
+real_features = features(digits[:2_500])
+real = measure.feature_statistics(real_features)
+pool = digits[2_500:]
+noisy = features(pool + 0.1 * torch.randn(pool.shape, generator=seeded(9)))
+generator = seeded(10)
+distances = []
+for n in SIZES:
+    draws = [torch.randperm(2_500, generator=generator)[:n] for _ in range(8)]
+    distances.append(sum(measure.frechet_distance(noisy[draw], real).value for draw in draws) / 8)
+line = torch.tensor([[1, 1 / n] for n in SIZES])
+at_infinity, slope = torch.linalg.lstsq(line, torch.tensor(distances)[:, None]).solution[:, 0].tolist()
+print(f"{SIZES[0]} to {SIZES[-1]:,} digits: {distances[-1]:.2f}, at infinity {at_infinity:.2f}, slope {slope:.0f}")
+
+eigenvalues = torch.linalg.eigvalsh(real_features.T.cov()).clamp(min=1e-12)
+products = eigenvalues[:, None] * eigenvalues / (eigenvalues[:, None] + eigenvalues)
+print(f"bias {1.25 * eigenvalues.sum() + 0.5 * products.sum():.0f}")

@@ -1,4 +1,4 @@
-"""Exercise 7.2: copies of a chain that go down the rest of the ladder with noise of their own."""
+"""Exercise 9.2: copies of a chain that go down the rest of the ladder with noise of their own."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Exercise 9.3: the known number without noise, at all levels."""
+"""Exercise 10.3: the known number without noise, at all levels."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Chapter 7: what it calls Algorithm 1, and the chapter on a network of a longer training."""
+"""Chapter 9: what it calls Algorithm 1, and the chapter on a network of a longer training."""
 
 import ast
 import re
@@ -13,8 +13,8 @@ from notebooks import read
 from sbgm.__main__ import main
 from seeds import seeded
 
-CHAPTER = tool.NOTEBOOKS / "07_image_generation.ipynb"
-EXPERIMENT = tool.NOTEBOOKS / "08_the_full_experiment.ipynb"
+CHAPTER = tool.NOTEBOOKS / "09_how_it_draws.ipynb"
+EXPERIMENT = tool.NOTEBOOKS / "07_the_full_experiment.ipynb"
 
 
 def functions(*names):

@@ -1,4 +1,4 @@
-"""Exercise 9.4: several known numbers, each of which says little."""
+"""Exercise 10.4: several known numbers, each of which says little."""
 
 import torch
 
