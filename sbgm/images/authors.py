@@ -14,7 +14,7 @@ from sbgm.noise import geometric_sigmas
 
 __all__ = ["load_authors"]
 
-THEIRS = {
+THEIRS = {  # parts of a parameter's name: in `RefineNet`, and in their network
     "begin.": "begin_conv.",
     "end.": "end_conv.",
     "norm.": "normalizer.",
@@ -28,7 +28,6 @@ THEIRS = {
     "fusion": "msf",
     "pooling": "crp",
 }
-"""Parts of a parameter's name in `RefineNet`, in the order in which they are replaced, and in their network."""
 
 
 @checked

@@ -1,11 +1,11 @@
 """The authors' file: what comes back from it, and what is refused in one line that says what to do."""
 
 import pickle
-from collections import OrderedDict
 
 import pytest
 import torch
 
+from authors_network import as_theirs
 from sbgm import RefineNet, geometric_sigmas, load_authors
 from seeds import seeded
 
@@ -18,39 +18,6 @@ def random_network(image_channels=1):
         for p in network.parameters():  # norms that differ from level to level
             p.add_(torch.randn(p.shape, generator=seeded(1)))
     return network
-
-
-def as_theirs(network):
-    """Its parameters under the names of the authors' module, written out layer by layer."""
-    layers = {"begin_conv": network.begin, "normalizer.embed": network.norm.levels, "end_conv": network.end}
-    for i, stage in enumerate(network.stages, 1):
-        for j, block in enumerate(stage):
-            at, wrapped = f"res{i}.{j}", ".conv" if (i, j) == (2, 0) else ""
-            layers[f"{at}.normalize1.embed"] = block.norm1.levels
-            layers[f"{at}.conv1"] = block.conv1
-            layers[f"{at}.normalize2.embed"] = block.norm2.levels
-            layers[f"{at}.conv2{wrapped}"] = block.conv2
-            if (i, j) in ((2, 0), (3, 0), (4, 0)):
-                layers[f"{at}.shortcut{wrapped}"] = block.shortcut
-    for i, block in enumerate(network.refines, 1):
-        units = {"output_convs": block.output}
-        for j, unit in enumerate(block.inputs):
-            units[f"adapt_convs.{j}"] = unit
-        for name, unit in units.items():
-            for n, (norm, conv) in enumerate(zip(unit.norms, unit.convs, strict=True)):
-                at = f"refine{i}.{name}.{('1_1', '1_2', '2_1', '2_2', '3_1', '3_2')[n]}"
-                layers[f"{at}_norm.embed"] = norm.levels
-                layers[f"{at}_conv"] = conv
-        for name, part in {"crp": block.pooling, "msf": block.fusion}.items():
-            for j in (0, 1) if part else ():
-                layers[f"refine{i}.{name}.norms.{j}.embed"] = part.norms[j].levels
-                layers[f"refine{i}.{name}.convs.{j}"] = part.convs[j]
-    tensors = OrderedDict()
-    for name, layer in layers.items():
-        for kind, value in layer.state_dict().items():
-            tensors[f"module.{name}.{kind}"] = value
-    tensors._metadata = OrderedDict({"": {"version": 1}})  # as torch puts it into every state_dict
-    return tensors
 
 
 @pytest.mark.parametrize("as_in_2019", [False, True])
