@@ -59,6 +59,7 @@ The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`,
     generate                        any number of samples, batch by batch
     load_network, save_network      a network with all that it takes to build it
     load_weights, save_weights      the weights alone
+    load_authors                    the paper's network with the authors' weights
 
 Names are loaded when first used, so that `import sbgm` costs little. The stub `__init__.pyi` lists them for editors.
 """

@@ -12,6 +12,7 @@ from . import samplers as samplers
 from . import theory as theory
 from . import training as training
 from . import widgets as widgets
+from .images.authors import load_authors as load_authors
 from .images.data import load_images as load_images
 from .images.data import load_labels as load_labels
 from .images.devices import autocast as autocast

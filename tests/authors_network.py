@@ -1,5 +1,6 @@
-"""The authors' image network, CondRefineNetDilated, written out a second time: what `RefineNet` is compared with."""
+"""The authors' image network, CondRefineNetDilated: written out a second time, and the names of its parameters."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 
@@ -74,3 +75,36 @@ class AuthorsNetwork:
             h = conv(functional.avg_pool2d(self.normed(norm, h), 5, stride=1, padding=2))
             x = h + x
         return self.convolved(block.output, x)
+
+
+def as_theirs(network: RefineNet) -> dict[str, Tensor]:
+    """The parameters of ours under the names that their `checkpoint.pth` has, written out layer by layer."""
+    layers = {"begin_conv": network.begin, "normalizer.embed": network.norm.levels, "end_conv": network.end}
+    for i, stage in enumerate(network.stages, 1):
+        for j, block in enumerate(stage):
+            at, wrapped = f"res{i}.{j}", ".conv" if (i, j) == (2, 0) else ""
+            layers[f"{at}.normalize1.embed"] = block.norm1.levels
+            layers[f"{at}.conv1"] = block.conv1
+            layers[f"{at}.normalize2.embed"] = block.norm2.levels
+            layers[f"{at}.conv2{wrapped}"] = block.conv2
+            if (i, j) in ((2, 0), (3, 0), (4, 0)):
+                layers[f"{at}.shortcut{wrapped}"] = block.shortcut
+    for i, block in enumerate(network.refines, 1):
+        units = {"output_convs": block.output}
+        for j, unit in enumerate(block.inputs):
+            units[f"adapt_convs.{j}"] = unit
+        for name, unit in units.items():
+            for n, (norm, conv) in enumerate(zip(unit.norms, unit.convs, strict=True)):
+                at = f"refine{i}.{name}.{('1_1', '1_2', '2_1', '2_2', '3_1', '3_2')[n]}"
+                layers[f"{at}_norm.embed"] = norm.levels
+                layers[f"{at}_conv"] = conv
+        for name, part in {"crp": block.pooling, "msf": block.fusion}.items():
+            for j in (0, 1) if part else ():
+                layers[f"refine{i}.{name}.norms.{j}.embed"] = part.norms[j].levels
+                layers[f"refine{i}.{name}.convs.{j}"] = part.convs[j]
+    tensors = OrderedDict()
+    for name, layer in layers.items():
+        for kind, value in layer.state_dict().items():
+            tensors[f"module.{name}.{kind}"] = value
+    tensors._metadata = OrderedDict({"": {"version": 1}})  # as torch puts it into every state_dict
+    return tensors

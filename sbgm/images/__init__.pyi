@@ -1,3 +1,4 @@
+from . import authors as authors
 from . import data as data
 from . import devices as devices
 from . import drawing as drawing

@@ -14,7 +14,8 @@ from sklearn.datasets import make_moons
 
 import ledger
 import page
-from sbgm import load_images, load_network
+from authors_network import as_theirs
+from sbgm import RefineNet, geometric_sigmas, load_images, load_network
 from sbgm.__main__ import main
 from sbgm.images.weights import checkpoints, step_of
 
@@ -141,6 +142,16 @@ def test_an_own_network_is_trained_and_drawn_from_as_printed(tmp_path, monkeypat
     exec(code, names)
     assert names["images"].shape == (16, 3, 32, 32)
     assert (tmp_path / "own.png").is_file()
+
+
+def test_the_authors_network_draws_as_printed(tmp_path, monkeypatch):
+    """One of ours, of little width, in a file such as theirs."""
+    (code,) = code_blocks(TEXTS["docs/authors_code.md"])
+    monkeypatch.chdir(tmp_path)
+    network = RefineNet(geometric_sigmas(1.0, 0.01, 10), 2, 3, generator=torch.Generator().manual_seed(0))
+    torch.save([as_theirs(network), {}], "checkpoint.pth")
+    exec(code, {})
+    assert plt.imread("theirs.png").shape[:2] == (4 * 34, 4 * (4 * 33 + 1))
 
 
 def test_a_picture_is_filled_in_and_samples_are_judged_as_printed(tmp_path, monkeypatch, capsys):
