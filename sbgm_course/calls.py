@@ -200,9 +200,9 @@ class Reply:
 def call(function: Function, arguments: Sequence[Argument], with_gradients: bool = False) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was.
 
-    It is a problem if the function ends the program, changes a tensor among its arguments, sets torch's default dtype,
-    which is put back, or the global seed, or draws from the global generator; in a training, whose score is asked by a
-    `Descent`, it may draw: the first weights come from there.
+    It is a problem if the function ends the program, changes a tensor among its arguments, sets torch's default dtype
+    or device, which are put back, or the global seed, or draws from the global generator; in a training, whose score is
+    asked by a `Descent`, it may draw: the first weights come from there.
     """
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
     asking = next((argument for argument in arguments if isinstance(argument, Asked)), None)
@@ -210,6 +210,7 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
     leaves = _leaves(copies)  # before the call: a function may turn on requires_grad in its own x
     unchanged = [copy.detach().clone() if isinstance(copy, Tensor) else None for copy in copies]
     default = torch.get_default_dtype()
+    device = torch.get_default_device()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         state = torch.default_generator.manual_seed(_UNLIKELY_SEED).get_state()
         try:
@@ -221,6 +222,8 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
                 refuse(changed, f"your function changes its argument number {number} in place: work on a copy")
             changed = torch.get_default_dtype() != default
             refuse(changed, "your function sets torch's default dtype, and so the numbers of all other code")
+            moved = torch.get_default_device() != device
+            refuse(moved, "your function sets torch's default device, and so where all other code computes")
             seeded = torch.initial_seed() != _UNLIKELY_SEED
             refuse(seeded, "your function sets torch's global seed, and so the random numbers of all other code")
             if not isinstance(asking, Descent) and not torch.equal(state, torch.get_rng_state()):
@@ -237,6 +240,8 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
             return Reply(problem=problem_of(error))
         finally:
             torch.set_default_dtype(default)
+            if torch.get_default_device() != device:
+                torch.set_default_device(device)
     return Reply(tuple(v.detach() for v in values), gradients)
 
 
@@ -250,9 +255,12 @@ def problem_of(error: BaseException) -> str:
         text = str(error)
     except Exception:  # the error's class may be the student's
         text = "an error that cannot be printed"
+    hint = ""
     # torch and Python say it of different operands, neither in a word that a beginner knows
-    power = "bitwise_xor" in text or "for ^" in text
-    hint = ". In Python x^2 is no power: write x**2" if power else ""
+    if "bitwise_xor" in text or "for ^" in text:
+        hint = ". In Python x^2 is no power: write x**2"
+    elif "does not require grad" in text:
+        hint = ". Is x.requires_grad_() missing? A score is asked under no_grad: in it write torch.enable_grad(), too"
     return f"your function raised {type(error).__name__}: {text}{hint}"
 
 

@@ -164,6 +164,14 @@ def _zero_far(answer, right):
     return ((answer == 0).all(dim=-1) & (right.norm(dim=-1) > FAR)).any()
 
 
+def _shortened(answer, right):
+    """Whether all directions are right, some lengths are as well, and others are too short."""
+    factors = (answer * right).sum(dim=1, keepdim=True) / right.square().sum(dim=1, keepdim=True)
+    rounding = 100 * torch.finfo(right.dtype).eps  # of the dtype, so that a right answer in single precision is none
+    is_along = (answer - factors * right).norm() < rounding * right.norm()
+    return is_along and factors.min() >= 0 and 0.99 < factors.max() < 1 + rounding
+
+
 mixture_score.mistakes = {
     "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
     "divide by it?":
@@ -171,7 +179,7 @@ mixture_score.mistakes = {
     "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighted(lambda *parts: _naive(*parts, floor=1e-30))),
     "a small number is added to the sum of weights: far from the modes only this number is left":
-        _weighted(lambda *parts: _naive(*parts, floor=1e-12)),
+        Sign(_shortened, _weighted(lambda *parts: _naive(*parts, floor=1e-8))),
     "std is lost: this is right for components of standard deviation 1 only":
         _with_powers(0, 0),
     "std is in the responsibilities only: should a narrow component not pull harder?":
@@ -345,10 +353,20 @@ mean_arrow.mistakes = {
         Sign(_not_finite_far, _weighing(_naive_weights)),
     "right near the data, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
+    "a small number is added to the sum of weights: far from the data only this number is left":
+        Sign(_shortened, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-4))),
     "the exponents are cut off below: far from the data all candidates then count alike":
         _weighing(lambda squares, sigma: (-squares / (2 * sigma**2)).clamp(min=-80).softmax(dim=1)),
     "off by a power of σ: the mean arrow is divided by σ², once":
         tuple(_times_sigma(power) for power in (1, 2, 4)),
+    "σ stands where the variance σ² belongs, in the exponent and in the division":
+        lambda x, data, sigma: _pulled(x, data, (-_squares(x, data) / (2 * sigma)).softmax(dim=1), sigma),
+    "the squared differences are averaged over the coordinates: every coordinate adds to the evidence":
+        lambda x, data, sigma: _pulled(
+            x, data, (-_squares(x, data) / (2 * sigma**2 * x.shape[1])).softmax(dim=1), sigma**2
+        ),
+    "the weighted arrows are averaged over the candidates: they are added up, for the weights add up to 1":
+        lambda x, data, sigma: mean_arrow.right(x, data, sigma) / len(data),
     "this is the mean origin, or 1/σ² of it: the arrow to it, divided by σ², is asked for":
         tuple(lambda x, data, sigma, n=n: (x + _times_sigma(2)(x, data, sigma)) / sigma**n for n in (0, 2)),
     "the arrows are added: their mean is asked for":

@@ -112,6 +112,8 @@ sliced_loss.mistakes = {
         sliced_with(lambda slopes, norms: slopes + 2 * norms),
     "the sign of vᵀ∇s v is wrong: it is added to ½‖s‖², not subtracted":
         sliced_with(lambda slopes, norms: norms - slopes),
+    "½‖s‖² is subtracted: it is added to vᵀ∇s v":
+        sliced_with(lambda slopes, norms: slopes - norms),
     "there is only the squared norm: where is vᵀ∇s v?":
         sliced_with(lambda slopes, norms: norms),
     "there is only vᵀ∇s v: without the squared norm it has no lower bound":

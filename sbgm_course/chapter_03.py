@@ -36,6 +36,8 @@ def step_mistakes(symbol: str) -> dict[str, dict[str, Any]]:
         f"the noise has the variance {symbol}²: is it multiplied by {symbol} or by √{symbol}?": {"power": 1.0},
         f"the noise has the variance 2{symbol}: this is the other convention, x + h s + √(2h) z with h = {symbol}":
             {"drift": 1.0, "size": math.sqrt(2)},
+        f"the noise has the variance 2{symbol}, as in the other convention, where {symbol} is 2h; here it is {symbol}":
+            {"size": math.sqrt(2)},
         "the noise has variance 1: it still has to be scaled": {"power": 0.0},
         "the old x is lost: a step starts from where the chain is": {"start": 0.0},
         "there is no noise: a Langevin step has a random part": {"size": 0.0},

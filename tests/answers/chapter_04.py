@@ -115,6 +115,16 @@ def untrained(data, sigmas, generator, n_steps=500):
     return fitted(layers, lambda i: sigmas[i, None].log(), still, n_steps, True, data, sigmas, generator)
 
 
+def gradient_of_an_energy(data, sigmas, generator, n_steps=500):
+    """Of a function of x that is not even trained, without gradients at hand where the score is asked."""
+
+    def score(x, sigma):
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(-x.square().sum() / 2, x)[0]
+
+    return score
+
+
 def ladder_of_logarithms(high, low, n):
     return numpy.exp(numpy.linspace(math.log(high), math.log(low), n))
 
@@ -131,5 +141,9 @@ WRONG = {
         "a chain's noise is the next one's at the next step": noise_passed_on,
         **with_noise(anneal, DEPENDENT_NOISE | WRONG_NOISE),
     },
-    "train_score": {"noise from the global generator": with_noise_from_elsewhere, "no step": untrained},
+    "train_score": {
+        "noise from the global generator": with_noise_from_elsewhere,
+        "no step": untrained,
+        "an energy's gradient": gradient_of_an_energy,
+    },
 }

@@ -101,6 +101,7 @@ NAMED = {
     ("sliced_loss", "no create_graph"): "give torch.autograd.grad create_graph=True",
     ("train_score", "noise from the global generator"): "draw from torch's global generator",
     ("train_score", "no step"): "does not depend on n_steps",
+    ("train_score", "an energy's gradient"): "A score is asked under no_grad",
 }
 for name, exercise in EXERCISES.items():
     NAMED |= {(name, how): WRONG_FORM for how in of_wrong_form(exercise, exercise.right)}
@@ -295,6 +296,8 @@ DRASTIC = {
     "it returned torch.float64, nested": lambda x, mean, std: torch.nested.nested_tensor([right(x, mean, std)]),
     "your function sets torch's default dtype":
         lambda x, mean, std: torch.set_default_dtype(torch.float64) or right(x, mean, std),
+    "your function sets torch's default device":
+        lambda x, mean, std: torch.set_default_device("meta") or right(x, mean, std),
 }  # fmt: skip
 
 
@@ -305,6 +308,7 @@ def test_the_cells_below_use_ours_where_a_function_does_something_drastic(says, 
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
     assert torch.get_default_dtype() == torch.float32
+    assert torch.get_default_device() == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["dsm_loss", "sliced_loss", "ncsn_loss"])

@@ -39,6 +39,24 @@ def test_moments_are_refused_as_seldom_as_stated(monkeypatch, standard_errors, m
     assert n_refused / 500 < most
 
 
+@pytest.mark.parametrize(
+    ("factor", "shift", "says"),
+    [
+        (0.5, 0.0, ["a variance of 0.25 times the right one"]),
+        (3.0, 0.0, ["a variance of 9 times the right one"]),
+        (1.0, 0.1, ["the wrong mean"]),
+        (3.0, 0.3, ["the wrong mean", "a variance of 9 times the right one"]),
+        (1e-9, 1e-9, ["a variance of 1e-18 times the right one"]),
+        (1e200, 0.0, ["a variance of inf times the right one"]),
+    ],
+)
+def test_mean_variance_and_kurtosis_are_told_apart(factor, shift, says):
+    """A law of the wrong kurtosis alone is among the wrong answers to every exercise that draws."""
+    x = samples(0, 2, 500, 60)
+    x = (x - x.mean()) / x.std()
+    assert exercise._faults(shift + factor * x, GAUSSIAN) == says
+
+
 @pytest.mark.parametrize("run", [0, 1])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):

@@ -1,6 +1,7 @@
 """What a mark says of the function that stood under a check."""
 
 import functools
+import logging
 import sys
 
 import pytest
@@ -99,6 +100,25 @@ def test_what_a_right_function_writes_to_stderr_costs_no_point(capsys):
     assert capsys.readouterr().err == "42%\n"
     check.mark(seed=7)
     assert capsys.readouterr() == ("42%\n", "")
+
+
+def test_what_a_right_function_logs_costs_no_point(capsys):
+    """The check in the notebook has made a handler, which keeps the stderr of that time."""
+
+    def busy(x):
+        logging.getLogger(__name__).warning("slow")
+        return 2 * x
+
+    check = make_doubled()
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger(__name__).addHandler(handler)
+    check(busy)
+    assert capsys.readouterr().err == "slow\n"
+    check.mark(seed=7)
+    assert capsys.readouterr() == ("", "")
+    busy(1)
+    assert capsys.readouterr().err == "slow\n"
+    logging.getLogger(__name__).removeHandler(handler)
 
 
 def test_a_function_that_is_stopped_earns_nothing():
