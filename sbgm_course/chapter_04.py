@@ -367,6 +367,8 @@ def _copier(data, sigmas, generator, n_steps=500):
     return score
 
 
+LONGER = "train longer (a larger n_steps), and let the learning rate fall. If this does not help, "
+
 # None of 68 right trainings was refused, by 14 recipes with other optimisers, rates, networks, and 500 to 3,000 steps.
 # Their largest stray, width and off were 0.03, 1.3 and 0.09, their smallest width 0.9, and near was 0.41 to 0.58. For
 # fresh points near is 0.50 ± 0.016, and for 16 copiers it was 0.81 to 0.89. The error was 0.01 to 0.06 in 20 right
@@ -374,20 +376,20 @@ def _copier(data, sigmas, generator, n_steps=500):
 train_score.mistakes = {
     "the chains of Algorithm 1 diverge with your score: is the target −z/σ, and the learning rate not too large?":
         Sign(lambda drawn: drawn.diverged, _changed(torch.neg)),
-    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too large?":
-        Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
+    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: " + LONGER + "is the score too "
+    "large?": Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
     "{drawn.near:.0%} of your samples lie nearer to a data point than half of fresh points do: they are copies. Is a "
     "network trained, or are the data looked up?": Sign(lambda drawn: drawn.near > 0.65, _copier),
-    "your score does not depend on n_steps: are so many steps of training taken, and does each change the network, by "
-    "optimizer.step()?": Sign(lambda drawn: drawn.fixed, _of_500_steps),
-    "{drawn.stray:.0%} of your samples lie far from all data: is the network trained on noisy points of every "
-    "level, each with a z of its own, and a level's loss multiplied by σ²? If so, train longer":
+    "your score does not depend on n_steps: is a network trained by so many steps, and does each change it, by "
+    "optimizer.step()? Or are the data looked up?": Sign(lambda drawn: drawn.fixed, _of_500_steps),
+    "{drawn.stray:.0%} of your samples lie far from all data: " + LONGER + "is the network trained on noisy points "
+    "of every level, each with a z of its own, and a level's loss multiplied by σ²?":
         Sign(lambda drawn: drawn.stray > 0.12, _on_levels(slice(1))),
-    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too small? Does your "
-    "network divide its output by σ? If so, train longer, and let the learning rate fall":
+    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: " + LONGER + "is the score too "
+    "small, or does your network not divide its output by σ?":
         Sign(lambda drawn: drawn.width > 1.4, _changed(lambda s: s / 2)),
-    "your samples' clusters have the shares {drawn.shares}, and should have {drawn.right_shares}: is the network "
-    "trained on the large levels, too? If so, train longer, and let the learning rate fall":
+    "your samples' clusters have the shares {drawn.shares}, and should have {drawn.right_shares}: " + LONGER +
+    "is the network trained on the large levels, too?":
         Sign(lambda drawn: drawn.off > 0.15, _on_levels(slice(4, None))),
     "at the largest levels your score is off by {drawn.error:.0%}, in mean square: is the network told σ, beside x, "
     "and is the loss multiplied by σ², not σ?":

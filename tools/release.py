@@ -63,7 +63,7 @@ On Windows, write `.venv\\Scripts\\` for `.venv/bin/`.
   array. It changes none of its arguments: `x = x + 1`, and not `x += 1`. It sets no global seed, as `torch.manual_seed`
   does.
 - **Questions**: write your answer where it says YOUR ANSWER HERE. If it needs code, add cells. A person reads it.
-- Do not delete, copy or split the cells that are marked, and keep the file's name.
+- Do not delete, copy, move or split the cells that are marked, and keep the file's name.
 - Before you hand in, choose Run > Restart Kernel and Run All Cells, and read what the checks say.
 - Hand in everything that a notebook needs to run. A cell that runs longer than two minutes is stopped, and its
   function earns nothing.

@@ -172,8 +172,8 @@ def around_the_means(factor: float):
     [
         (lambda x, data, generator: x * math.nan, "diverge with your score"),
         (lambda x, data, generator: torch.cat([x[200:], x[:200] * 3]), "20% of your samples lie far from all data"),
-        (around_the_means(1.6), "times as wide as they should be: is the score too small"),
-        (around_the_means(0.7), "times as wide as they should be: is the score too large"),
+        (around_the_means(1.6), "is the score too small"),
+        (around_the_means(0.7), "is the score too large"),
         (lambda x, data, g: three_clusters(0.4, 0.3, 0.3).sample(1000, 0.04, generator=g), "have the shares"),
         (lambda x, data, g: data.repeat(3, 1) + 0.04 * torch.randn(900, 2, generator=g), "they are copies"),
     ],
