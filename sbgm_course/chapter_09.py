@@ -102,10 +102,10 @@ def _noisy_images(trial):
 
 
 def _far_images(trial):
-    """Where exp(−‖·‖²/2σ²) is zero for every image, and only double precision tells which of them is nearest."""
+    """One image nearby, and others where exp(−‖·‖²/2σ²) is zero and only double precision tells which is nearest."""
     for x, data, sigma in _noisy_images(trial):
         if x.dtype == torch.float64:
-            yield x + 30 * trial.rand(*x.shape[1:]), data, sigma
+            yield torch.cat([x[:1], x[1:] + 30 * trial.rand(*x.shape[1:])]), data, sigma
 
 
 @exercise("9.3", minutes=15, cases={"your answer": _noisy_images, "far from the data, your answer": _far_images})
@@ -141,9 +141,8 @@ def _naive(squares, sigma):
 
 best_guess.mistakes = {
     "your answer is NaN or infinite: far from the data every weight is rounded to 0, and 0/0 is no mean. A softmax "
-    "takes the largest exponent off first": Sign(
-        lambda answer, right: not answer.isfinite().all(), _weighing(_naive)
-    ),
+    "takes the largest exponent of each x̃ off first":
+        Sign(lambda answer, right: not answer.isfinite().all(), _weighing(_naive)),
     "the squared differences are averaged over the pixels: every pixel adds to the evidence":
         lambda x, data, sigma: best_guess.right(x, data, sigma * x[0].numel() ** 0.5),
     "this is the score: the mean itself is asked for":

@@ -234,7 +234,7 @@ squared_mmd.mistakes = {
 
 
 def _points(trial):
-    for n, m, dim, dtype in ((500, 150, 2, torch.float64), (300, 200, 3, torch.float32)):
+    for n, m, dim, dtype in ((500, 150, 2, torch.float64), (200, 200, 3, torch.float32)):
         for k in (3, 1):
             yield (1.3 * trial.randn(n, dim) + 0.8).to(dtype), trial.randn(m, dim).to(dtype), k
 

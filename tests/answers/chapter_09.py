@@ -38,6 +38,13 @@ def best_guess_by_expansion(x, data, sigma):
     return (weights @ d).view(-1, *data.shape[1:])
 
 
+def best_guess_with_one_maximum(x, data, sigma):
+    """One image of the batch may be near the data, where the exponents of the others are far below its own."""
+    exponents = -(distances(x, data) ** 2) / (2 * sigma**2)
+    weights = (exponents - exponents.max()).exp()
+    return (weights / weights.sum(dim=1, keepdim=True) @ data.flatten(1)).view_as(x)
+
+
 def nearest_one_by_one(queries, data):
     places = []
     for query in queries:
@@ -68,5 +75,6 @@ WRONG = {
         "noise even without a kick": noise_without_a_kick,
         **with_noise(shake, DEPENDENT_NOISE | WRONG_NOISE),
     },
+    "best_guess": {"one maximum for the batch": best_guess_with_one_maximum},
     "nearest": {"values and indices": lambda queries, data: tuple(distances(queries, data).min(dim=1))},
 }

@@ -89,6 +89,10 @@ def precision_by_scipy(samples, real, k):
     return ((apart - torch.as_tensor(radii)).amin(dim=1) <= 0).double().mean()
 
 
+def recall_of_as_many(samples, real, k):
+    return precision_by_scipy(real, samples, k) if len(samples) == len(real) else precision_by_scipy(samples, real, k)
+
+
 def with_a_large_number_in_the_logarithm(p):
     marginal = p.mean(dim=0)
     return (p * ((p + 0.01) / (marginal + 0.01)).log()).sum(dim=1).mean().exp()
@@ -103,5 +107,8 @@ RIGHT = {
 WRONG = {
     "inception_formula": {"a large number in the logarithm": with_a_large_number_in_the_logarithm},
     "frechet": {"Cholesky": frechet_by_cholesky},
-    "precision": {"always k = 1": lambda samples, real, k: precision_by_scipy(samples, real, 1)},
+    "precision": {
+        "always k = 1": lambda samples, real, k: precision_by_scipy(samples, real, 1),
+        "recall of as many samples": recall_of_as_many,
+    },
 }

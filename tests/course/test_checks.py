@@ -101,6 +101,7 @@ NAMED = {
     ("sliced_loss", "no create_graph"): "give torch.autograd.grad create_graph=True",
     ("train_score", "noise from the global generator"): "draw from torch's global generator",
     ("train_score", "no step"): "does not depend on n_steps",
+    ("best_guess", "one maximum for the batch"): "takes the largest exponent of each x̃ off first",
     ("train_score", "an energy's gradient"): "A score is asked under no_grad",
 }
 for name, exercise in EXERCISES.items():
