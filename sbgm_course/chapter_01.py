@@ -1,6 +1,7 @@
 """Exercises of chapter 1: scores."""
 
 import math
+from functools import partial
 
 import torch
 from torch.distributions import Normal
@@ -164,22 +165,14 @@ def _zero_far(answer, right):
     return ((answer == 0).all(dim=-1) & (right.norm(dim=-1) > FAR)).any()
 
 
-def _shortened(answer, right):
-    """Whether all directions are right, some lengths are as well, and others are too short."""
-    factors = (answer * right).sum(dim=1, keepdim=True) / right.square().sum(dim=1, keepdim=True)
-    rounding = 100 * torch.finfo(right.dtype).eps  # of the dtype, so that a right answer in single precision is none
-    is_along = (answer - factors * right).norm() < rounding * right.norm()
-    return is_along and factors.min() >= 0 and 0.99 < factors.max() < 1 + rounding
-
-
 mixture_score.mistakes = {
     "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
     "divide by it?":
         Sign(_not_finite_far, _weighted(_naive)),
     "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?":
-        Sign(_zero_far, _weighted(lambda *parts: _naive(*parts, floor=1e-30))),
+        Sign(_zero_far, _weighted(partial(_naive, floor=1e-30))),
     "a small number is added to the sum of weights: far from the modes only this number is left":
-        Sign(_shortened, _weighted(lambda *parts: _naive(*parts, floor=1e-8))),
+        tuple(_weighted(partial(_naive, floor=floor)) for floor in (1e-12, 1e-10, 1e-8, 1e-6)),
     "std is lost: this is right for components of standard deviation 1 only":
         _with_powers(0, 0),
     "std is in the responsibilities only: should a narrow component not pull harder?":
@@ -353,8 +346,6 @@ mean_arrow.mistakes = {
         Sign(_not_finite_far, _weighing(_naive_weights)),
     "right near the data, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
-    "a small number is added to the sum of weights: far from the data only this number is left":
-        Sign(_shortened, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-4))),
     "the exponents are cut off below: far from the data all candidates then count alike":
         _weighing(lambda squares, sigma: (-squares / (2 * sigma**2)).clamp(min=-80).softmax(dim=1)),
     "off by a power of σ: the mean arrow is divided by σ², once":

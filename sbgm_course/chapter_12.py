@@ -187,12 +187,6 @@ def _midpoint(score, x, sigma, after):
     return x - (after - sigma) * middle * score(half_way, middle)
 
 
-def _heun_in_variance(score, x, sigma, after):
-    step = after**2 - sigma**2
-    slope = -score(x, sigma) / 2
-    return x + step / 2 * (slope - score(x + step * slope, after) / 2)
-
-
 heun_step.mistakes = {
     "right on the way down, wrong on the way up: dσ has a sign":
         _heun_with(step=lambda sigma, after: -abs(after - sigma)),
@@ -217,7 +211,6 @@ heun_step.mistakes = {
         _heun_with(combined=lambda x, end, step, slope, there: x + step / 2 * (slope - there)),
     "there is no σ in the slopes": _heun_with(slope=lambda score, x, sigma: -score(x, sigma)),
     "this is the slope half way, the midpoint rule, as good as Heun's, which takes the mean of both ends": _midpoint,
-    "this is Heun's step for dx/dσ² = −s/2, as good as the one in σ, which is asked for": _heun_in_variance,
     "this is the move alone: a step starts from x":
         lambda score, x, sigma, after: heun_step.right(score, x, sigma, after) - x,
     "nothing moves": lambda score, x, sigma, after: 1 * x,
