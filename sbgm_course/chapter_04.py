@@ -369,15 +369,16 @@ def _copier(data, sigmas, generator, n_steps=500):
 
 LONGER = "train longer (a larger n_steps), and let the learning rate fall. If this does not help, "
 
-# None of 68 right trainings was refused, by 14 recipes with other optimisers, rates, networks, and 500 to 3,000 steps.
-# Their largest stray, width and off were 0.03, 1.3 and 0.09, their smallest width 0.9, and near was 0.41 to 0.58. For
-# fresh points near is 0.50 ± 0.016, and for 16 copiers it was 0.81 to 0.89. The error was 0.01 to 0.06 in 20 right
-# trainings by four recipes, and 0.18 to 0.23 in 15 of networks that don't see σ.
+# None of 68 and of 66 right trainings was refused, by 14 and by 11 recipes: other optimisers, rates, networks, 500 to
+# 3,000 steps. Their largest stray, width and off were 0.03, 1.3 and 0.10, their smallest width 0.89, and near was 0.41
+# to 0.58. For fresh points near is 0.50 ± 0.016, and for 16 copiers it was 0.81 to 0.89. The error was 0.01 to 0.06 in
+# 20 right trainings by four recipes, and 0.18 to 0.23 in 15 of networks that don't see σ. Twice the right score made
+# the width 0.69 to 0.79 in six trainings.
 train_score.mistakes = {
     "the chains of Algorithm 1 diverge with your score: is the target −z/σ, and the learning rate not too large?":
         Sign(lambda drawn: drawn.diverged, _changed(torch.neg)),
     "your samples' clusters are {drawn.width:.2g} times as wide as they should be: " + LONGER + "is the score too "
-    "large?": Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
+    "large?": Sign(lambda drawn: drawn.width < 0.8, _changed(lambda s: 2 * s)),
     "{drawn.near:.0%} of your samples lie nearer to a data point than half of fresh points do: they are copies. Is a "
     "network trained, or are the data looked up?": Sign(lambda drawn: drawn.near > 0.65, _copier),
     "your score does not depend on n_steps: is a network trained by so many steps, and does each change it, by "
