@@ -36,7 +36,7 @@ def step_mistakes(symbol: str) -> dict[str, dict[str, Any]]:
         f"the noise has the variance {symbol}²: is it multiplied by {symbol} or by √{symbol}?": {"power": 1.0},
         f"the noise has the variance 2{symbol}: this is the other convention, x + h s + √(2h) z with h = {symbol}":
             {"drift": 1.0, "size": math.sqrt(2)},
-        f"the noise has the variance 2{symbol}, as in the other convention, where {symbol} is 2h; here it is {symbol}":
+        f"the noise has the variance 2{symbol}: √(2h) belongs to the other convention, in which h = {symbol}/2":
             {"size": math.sqrt(2)},
         "the noise has variance 1: it still has to be scaled": {"power": 0.0},
         "the old x is lost: a step starts from where the chain is": {"start": 0.0},
