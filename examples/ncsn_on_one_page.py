@@ -11,6 +11,13 @@ mean, variance = images.mean(), images.var()  # of a pixel
 sigmas = torch.logspace(0, -2, 10)  # the ladder: σ_1 = 1 down to σ_10 = 0.01, each the same factor below the last
 
 
+def scaled(network, x, sigma, mean, variance):
+    """The score of Gaussian pixels, and what layers that see and give numbers of one size add to it, (B, 64)."""
+    noisy_variance = variance + sigma[:, None] ** 2
+    u = (x - mean) / noisy_variance.sqrt()
+    return (mean - x) / noisy_variance + network(u, sigma) / sigma[:, None]
+
+
 class ScoreNetwork(nn.Module):
     """s(x, σ): noisy images (B, 64) and σ, one for all or one per image, to scores (B, 64)."""
 
@@ -23,13 +30,15 @@ class ScoreNetwork(nn.Module):
             for _ in range(n_blocks)
         )
 
-    def forward(self, x, sigma):
-        sigma = torch.as_tensor(sigma).reshape(-1, 1)
-        noisy_variance = variance + sigma**2
-        h = self.begin((x - mean) / noisy_variance.sqrt())  # about the same size at every level
+    def layers(self, u, sigma):
+        h = self.begin(u)
         for block, level in zip(self.blocks, self.levels, strict=True):
-            h = h + block(h + level(sigma.log()))
-        return (mean - x) / noisy_variance + self.end(h) / sigma  # a Gaussian's score, and what is learned
+            h = h + block(h + level(sigma.log()[:, None]))
+        return self.end(h)
+
+    def forward(self, x, sigma):
+        sigma = torch.as_tensor(sigma).reshape(-1).expand(len(x))
+        return scaled(self.layers, x, sigma, mean, variance)
 
 
 def objective(network, tilt=0):

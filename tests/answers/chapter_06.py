@@ -35,9 +35,47 @@ def not_broadcast(score, x, sigmas, levels, z):
     return residual.flatten(1).square().sum(1).mean() / 2
 
 
+def scaled_by_autograd(network, x, sigma, mean, variance):
+    width = torch.sqrt(variance + sigma**2)
+    pixels = torch.distributions.Normal(mean, width[:, None])
+    at = x.detach().requires_grad_()
+    (of_gaussian,) = torch.autograd.grad(pixels.log_prob(at).sum(), at)
+    return of_gaussian + network((x - mean) / width[:, None], sigma) / sigma[:, None]
+
+
+def scaled_by_division(network, x, sigma, mean, variance):
+    deviation = torch.hypot(variance.sqrt(), sigma).unsqueeze(1).expand_as(x)
+    u = x.sub(mean).div(deviation)
+    return torch.stack([h / s - u_i / d for h, u_i, d, s in zip(network(u, sigma), u, deviation, sigma, strict=True)])
+
+
+def scaled_row_by_row(network, x, sigma, mean, variance):
+    rows = [scaled_by_autograd(network, x[[i]], sigma[[i]], mean, variance) for i in range(len(x))]
+    return torch.cat(rows)
+
+
+def scaled_not_broadcast(network, x, sigma, mean, variance):
+    noisy_variance = variance + sigma**2
+    return (mean - x) / noisy_variance + network((x - mean) / noisy_variance.sqrt(), sigma) / sigma
+
+
+def scaled_cut_off(network, x, sigma, mean, variance):
+    return scaled_by_autograd(lambda u, sigma: network(u, sigma).detach(), x, sigma, mean, variance)
+
+
+def scaled_by_one_level(network, x, sigma, mean, variance):
+    return scaled_by_autograd(network, x, sigma.mean().expand(len(x)), mean, variance)
+
+
 RIGHT = {
     "ncsn_loss": (ncsn_example_by_example, ncsn_by_mean),
+    "scaled": (scaled_by_autograd, scaled_by_division, scaled_row_by_row),
 }
 WRONG = {
     "ncsn_loss": {"σ not broadcast": not_broadcast, "a part of the batch": ncsn_level_by_level},
+    "scaled": {
+        "σ not broadcast": scaled_not_broadcast,
+        "the layers cut off": scaled_cut_off,
+        "one σ for all": scaled_by_one_level,
+    },
 }

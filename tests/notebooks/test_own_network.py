@@ -1,6 +1,7 @@
 """The student's network in chapter 8: the class on the page, and the cell that trains it when asked."""
 
 import dataclasses
+import math
 import os
 import shutil
 import subprocess
@@ -26,11 +27,20 @@ CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code" 
 NEEDED = ("def train(", "class Block", "class DigitNetwork", "def digits_objective", "def draw(", "def train_and_keep(")
 (TAKEN,) = [source for source in CODE if source.startswith("own = with_weights(")]
 CONVOLUTION = "nn.Conv2d(width, width, 3, padding=1)"  # of `near`
-CHANGES = {
+SCALED = "(m - x) / noisy_variance + (v / noisy_variance).sqrt() / sigma * self.end(h)"
+BLOCKS = "self.blocks = nn.ModuleList("
+PROPOSED = {
     "narrow": ("width=64", "width=32"),
-    "without far": ("        new = new + self.far(new.flatten(2)).reshape(new.shape)  # what all places show\n", ""),
-    "a second convolution": (CONVOLUTION, f"{CONVOLUTION}, nn.SiLU(), {CONVOLUTION}"),
+    "one block": ("n_blocks=4", "n_blocks=1"),
+    "no scaling of the output": (SCALED, "self.end(h)"),
+    "no σ": ("block(h, level)", "block(h, 0 * level)"),
 }  # of `Block` or `DigitNetwork`, as exercise 8.3 proposes them
+CHANGES = PROPOSED | {
+    "σ told in another way": ("sigma.log()", "(sigma.log() / 4)"),  # nothing changes at σ = 1
+    "a layer without weights": (CONVOLUTION, f"{CONVOLUTION}, nn.Tanh()"),
+    "dropout": (CONVOLUTION, f"{CONVOLUTION}, nn.Dropout(0.2)"),
+    "a weight that does nothing yet": (BLOCKS, f"self.more = nn.Parameter(torch.zeros(1))\n        {BLOCKS}"),
+}
 WRITTEN = {name: checks.exercises()[name].right for name in ("ncsn_loss", "renewed", "guided")}
 
 
@@ -50,7 +60,7 @@ def page(tmp_path, monkeypatch):
     """The names of the chapter's cells up to the switch, in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SBGM_FRESH", raising=False)
-    names = {"Path": Path, "torch": torch, "nn": torch.nn, "sbgm": sbgm, "checks": checks, "plots": plots}
+    names = {"Path": Path, "math": math, "torch": torch, "nn": torch.nn, "sbgm": sbgm, "checks": checks, "plots": plots}
     names |= {"display": lambda shown: None, **WRITTEN}
     for source in CODE:
         if any(words in source for words in NEEDED):
@@ -117,26 +127,65 @@ def test_a_loss_that_its_check_has_refused_stops_the_training_before_it_begins(p
     assert list(tmp_path.iterdir()) == []
 
 
+def write(page, change):
+    """Write `Block` and `DigitNetwork` again, where (old, new) is changed."""
+    cells = [source for source in CODE if source.startswith(("digits, labels =", "class DigitNetwork"))]
+    old, new = change
+    assert sum(old in source for source in cells) == 1
+    for source in cells:
+        exec(source[source.index("class ") :].replace(old, new), page)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_network_has_a_file_of_its_own_and_is_drawn_in_this_chapter_only(change, page, tmp_path, capsys):
+    write(page, CHANGES[change])
+    assert page["is_changed"]()
     page["ladder"] = page["ladder"][::10]
-    for source in CODE:
-        if source.startswith(("digits, labels =", "class DigitNetwork")):
-            cell = source[source.index("class ") :].replace(*CHANGES[change], 1)
-            exec(cell, page)
     exec(TAKEN, page)
-    says = "no weights for your changed network: the cells below draw with the unchanged one\n"
-    assert capsys.readouterr().out.endswith(says)
+    says = "no weights for your changed network: the cells below draw with the unchanged one\nthe network that ships"
+    assert says in capsys.readouterr().out
     exec(asked(3), page)
     assert [path.name for path in tmp_path.iterdir()] == ["my_network.safetensors"]
     assert f"kept in {tmp_path / 'my_network.safetensors'}, after 3 of 3 steps" in capsys.readouterr().out
     exec(TAKEN, page)
-    assert capsys.readouterr().out.endswith("below: your changed network, my_network.safetensors, 3 training steps\n")
+    assert capsys.readouterr().out == "below: your changed network, my_network.safetensors, 3 training steps\n"
     kept = load_file("my_network.safetensors")
     assert all(torch.equal(kept[name], weights) for name, weights in page["own"].state_dict().items())
     assert checks.own_network().facts["n_steps"] == 3_000  # what the later chapters take
     exec(asked(3), page)
     assert "my_network.safetensors keeps a network already" in capsys.readouterr().out
+
+
+def test_another_spelling_is_no_change(page, capsys):
+    write(page, ("new = self.near(h)", "new = 1.0 * self.near(h)  # near"))
+    assert not page["is_changed"]()
+    exec(TAKEN, page)
+    assert capsys.readouterr().out.startswith("the network that ships: 3,000 training steps")
+
+
+def test_a_changed_network_does_not_take_the_weights_of_another_change(page, tmp_path, capsys):
+    page["ladder"] = page["ladder"][::10]
+    write(page, CHANGES["no σ"])
+    exec(asked(1), page)
+    write(page, CHANGES["no scaling of the output"])
+    exec(TAKEN, page)
+    assert "no weights for your changed network" in capsys.readouterr().out
+    assert page["own"].facts["n_steps"] == 3_000
+
+
+def test_a_changed_network_kept_by_an_earlier_version_is_still_drawn(page, capsys):
+    write(page, CHANGES["narrow"])
+    sbgm.save_weights(page["DigitNetwork"](), "my_network.safetensors", n_steps=800, seed=1)
+    exec(TAKEN, page)
+    assert capsys.readouterr().out == "below: your changed network, my_network.safetensors, 800 training steps\n"
+
+
+def test_a_changed_network_that_raises_says_so_itself_and_nothing_is_written(page, tmp_path):
+    write(page, ("block(h, level)", "block(h, level, x)"))
+    for source in (TAKEN, asked(3)):
+        with pytest.raises(TypeError, match="takes 3 positional arguments but 4 were given"):
+            exec(source, page)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_training_keeps_what_was_last_shown(page, tmp_path):
