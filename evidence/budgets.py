@@ -16,9 +16,9 @@ import pandas
 import torch
 from torch import Tensor
 
-from claims.I7.measure import too_near
-from drawing import SIGMA_L, Drawing, draw
-from ledger import load_record, results_folder, script_options
+from command_line import script_options
+from ledger import load_record, results_folder
+from samples import SIGMA_L, Drawing, draw, too_near
 from sbgm.files import load_tensors, save_tensors, write_bytes
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.weights import load_network, run_weights, step_of

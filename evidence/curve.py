@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import ledger
-from drawing import CPU, Machine, digit_distance, kept_samples
-from ledger import Record, as_recorded, attach, check_weights, script_options
+from command_line import script_options
+from ledger import Record, as_recorded, attach, check_weights
+from samples import CPU, Machine, digit_distance, kept_samples
 from sbgm.files import content_hash, load_tensors, write_json
 from sbgm.guard import Score, as_list
 from sbgm.images.devices import autocast

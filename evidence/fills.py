@@ -9,8 +9,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from controls import seam
-from drawing import CPU, Drawing, Machine
 from errors import bootstrap
+from samples import CPU, Drawing, Machine
 from sbgm.images.drawing import uniform_start
 from sbgm.measure import Estimate
 from sbgm.noise import derived_generator, randn_like

@@ -10,8 +10,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sbgm import GaussianMixture
 from sbgm.guard import as_list
 from sbgm.measure.scores import nearest_modes
+
+NORMAL = GaussianMixture([1.0], [[0.0]])
+STEPS_TO_SETTLE = {0.1: 150, 0.5: 40, 1.0: 40, 2.0: 40}
+"""By step size ε, how many steps chains on N(0, 1) need to forget `wrong_start`."""
+
+
+def wrong_start(n: int) -> Tensor:
+    """Half of n chains at −3 and half at 3, (n, 1): variance 9, kurtosis 1."""
+    return torch.tensor([-3.0, 3.0]).repeat(n // 2)[:, None]
 
 
 def annealed_variance(

@@ -1,11 +1,10 @@
 """The ledger: what the paper claims, what we expected before we measured, what came out, and the word that follows.
 
 A claim is a folder, `claims/ID/`: `claim.toml` says where the claim stands, what it says, how it is measured and what
-is expected; `record.json` holds what came out, and `record.safetensors` or `record.csv` what it rests on. What chapters
-load of these ships instead, as `data/results/ID.…`, and `claim.toml` names it. A lab notebook measures a claim and
-enters it by `settle`, or confirms a recorded one by `settle_again`. A claim that takes longer than a cell may has a
-`measure.py`, which ends in `record`: `python evidence/measure.py ID`. What several claims share lies beside the
-folders; no claim imports another. `page.py` writes the table of all claims, README.md beside this file.
+is expected; `measure.py` measures it, by `python evidence ID`, and ends in `record`; `record.json` holds what came out,
+and `record.safetensors` or `record.csv` what it rests on. What chapters load of these ships instead, as
+`data/results/ID.…`, and `claim.toml` names it. What several claims share lies beside the folders; no claim imports
+another. `page.py` writes the table of all claims, README.md beside this file.
 
 The rules:
 
@@ -30,14 +29,12 @@ The rules:
    how few they are.
 """
 
-import argparse
 import dataclasses
 import datetime
 import functools
 import hashlib
 import json
 import math
-import os
 import re
 import shlex
 import subprocess
@@ -52,8 +49,7 @@ import pandas
 import torch
 from torch import Tensor
 
-from drawing import Machine
-from sbgm.files import file_hash, load_tensors, runs_folder, save_tensors, shipped_folder, write_bytes, write_json
+from sbgm.files import file_hash, load_tensors, save_tensors, shipped_folder, write_bytes, write_json
 from sbgm.images import weights
 from sbgm.images.devices import hardware
 from sbgm.measure.estimates import Estimate, Share
@@ -359,7 +355,7 @@ def filled(words: str, numbers: Mapping[str, Bound] | Mapping[str, Measurement])
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A claim with its measurements and its word; its repr, such as `L3 reproduced`, is all that notebooks compare.
+    """A claim with its measurements and its word.
 
     Attributes:
         id: the claim's.
@@ -371,9 +367,8 @@ class Record:
         commit: in which its bounds were declared.
         bounds: the hash of its bounds as they were declared, see `bounds_hash`.
         seed: that it was drawn from, see `seed`.
-        facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with; of
-            what cost more than a cell may, also how it was measured, the command, the file that holds what it rests on
-            ("file") and its "sha256".
+        facts: the processor ("hardware"), torch's version, the hashes of the networks that it was measured with, the
+            command, how it was measured, and if it rests on a file, that "file" and its "sha256".
     """
 
     id: str
@@ -387,9 +382,6 @@ class Record:
     bounds: str = ""
     seed: int = 0
     facts: Facts = dataclasses.field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"{self.id} {self.status}"
 
     def of_kind(self, kind: str) -> list[Measurement]:
         """Its measurements that are "expected", "guard" or "reported", in their order."""
@@ -406,9 +398,13 @@ class Record:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors in the file beside the record, by name; {} where that file is a table."""
-        file = attached_file(self)
-        return load_tensors(file)[0] if file.suffix == ".safetensors" else {}
+        """The tensors in the file beside the record, by name."""
+        return load_tensors(attached_file(self))[0]
+
+    @property
+    def table(self) -> pandas.DataFrame:
+        """The table in the file beside the record, as it was written."""
+        return pandas.read_csv(attached_file(self), float_precision="round_trip", keep_default_na=False)
 
 
 def reads(record: Record) -> str:
@@ -454,17 +450,12 @@ def results_folder() -> Path:
     return shipped_folder() / "results"
 
 
-def ledger_folder() -> Path:
-    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `files.runs_folder()`."""
-    return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
-
-
-def record_file(claim_id: str, folder: Path | None = None, suffix: str = ".json") -> Path:
-    """Where a claim's record lies in a folder of records, the committed ones by default, or what it rests on."""
+def record_file(claim_id: str, suffix: str = ".json") -> Path:
+    """Where a claim's record lies, or what it rests on."""
     name = f"{claim_id}{suffix}"
-    if folder is None and name in claims()[claim_id].ships:
+    if name in claims()[claim_id].ships:
         return results_folder() / name
-    return (folder or claims_folder()) / claim_id / f"record{suffix}"
+    return claims_folder() / claim_id / f"record{suffix}"
 
 
 def load_record(claim_id: str) -> Record:
@@ -484,15 +475,15 @@ def read_record(file: Path) -> Record:
     return Record(**fields)
 
 
-def load_records(folder: Path | None = None) -> dict[str, Record]:
-    """The committed records, or those in a folder, by claim id, in the paper's order, whatever their networks."""
-    files = {claim_id: record_file(claim_id, folder) for claim_id in claims()}
+def load_records() -> dict[str, Record]:
+    """The records, by claim id, in the paper's order, whatever their networks."""
+    files = {claim_id: record_file(claim_id) for claim_id in claims()}
     return {claim_id: read_record(file) for claim_id, file in files.items() if file.exists()}
 
 
-def save_record(record: Record, folder: Path | None = None) -> Record:
-    """Write a claim's record among the committed ones, or in a folder of records, and return it."""
-    file = record_file(record.id, folder)
+def save_record(record: Record) -> Record:
+    """Write a claim's record, and return it."""
+    file = record_file(record.id)
     file.parent.mkdir(parents=True, exist_ok=True)
     defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
     content = vars(record) | {"facts": dict(record.facts)}
@@ -549,7 +540,7 @@ def machine_facts() -> dict[str, str]:
     return {"hardware": hardware(), "torch": torch.__version__}
 
 
-# --- entering a claim -------------------------------------------------------------------------------------------------
+# --- recording a claim -----------------------------------------------------------------------------------------------
 
 
 def standing(claim_id: str) -> Record | None:
@@ -599,144 +590,72 @@ def declaration(claim_id: str) -> str:
     return commit
 
 
-def _settled(claim_id: str, measurements: Sequence[Measurement], narrower: str, **fields: Any) -> Record:
-    """The record of a claim, measured today, with the status that its measurements bear, unless a guard fails."""
-    moved = [m for m in measurements if m.kind == "guard" and not m.holds]
-    if moved:
-        raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
-    claim = claims()[claim_id]
-    fields |= {"day": datetime.date.today().isoformat(), "bounds": bounds_hash(claim), "seed": seed(claim_id)}
-    return Record(claim_id, word(claim, measurements, narrower), tuple(measurements), narrower, **fields)
-
-
-def settle(
-    claim_id: str,
-    measurements: Sequence[Measurement],
-    *,
-    narrower: str = "",
-    data: str = "",
-    note: str = "",
-    networks: Sequence[str] = (),
-) -> Record:
-    """Enter a claim that a notebook measured, with the status that its measurements bear; see `word`.
-
-    Args:
-        claim_id: such as "L3".
-        measurements: by `declared`, `guard` and `reported`; a record's file has them in this order.
-        narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
-        data: what was measured on, where that can differ from run to run.
-        note: one sentence for the ledger's reader.
-        networks: shipped ones, if any, whose hashes the record keeps.
-
-    Raises:
-        AssertionError: a guard does not hold; the message shows it.
-        ValueError: the claim has changes that are not committed.
-    """
-    words = {"data": data, "note": note, "commit": declaration(claim_id)}
-    facts = weights_facts(*networks) | machine_facts()
-    return save_record(_settled(claim_id, measurements, narrower, facts=facts, **words), ledger_folder())
-
-
-def settle_again(claim_id: str, guards: Sequence[Measurement] = ()) -> Record:
-    """Confirm a recorded claim: return its record with the guards that are added, if those and its own hold.
-
-    Its status is then what the ledger reads: "waits to be measured again" where its bounds have changed since.
-
-    Args:
-        claim_id: such as "I1".
-        guards: what was measured anew, such as on a small case.
-
-    Raises:
-        FileNotFoundError: there is no record.
-        ValueError: it was measured with other networks than those that ship.
-        AssertionError: a guard does not hold, or the record's status is not what its measurements bear.
-    """
-    record = load_record(claim_id)
-    again = _settled(claim_id, [*record.measurements, *guards], record.narrower)
-    if again.status != record.status:
-        raise AssertionError(f"{claim_id} is recorded as {record.status!r}, but its numbers bear {again.status!r}")
-    return dataclasses.replace(record, status=reads(record), measurements=again.measurements)
-
-
 def record(
     claim_id: str,
     measurements: Sequence[Measurement],
-    content: dict[str, Tensor] | pandas.DataFrame,
+    content: dict[str, Tensor] | pandas.DataFrame | None = None,
     *,
-    data: str,
-    note: str,
+    data: str = "",
+    note: str = "",
     narrower: str = "",
     networks: Sequence[str] = (),
     facts: Facts = NONE,
 ) -> Record:
-    """Write the record of a claim that a script measured, whatever its word.
+    """Write the record of a claim that was measured, whatever its word.
 
     Args:
-        claim_id, measurements, data, note, narrower, networks: see `settle`.
+        claim_id: such as "L3".
+        measurements: by `declared`, `guard` and `reported`; a record's file has them in this order.
         content: what the numbers rest on: tensors, such as the samples as they would be shown, uint8, for
-            record.safetensors; or a table, for record.csv.
+            record.safetensors; or a table, for record.csv. None for what `measure.py` measures in seconds.
+        data: what was measured on, where that can differ from run to run.
+        note: one sentence for the ledger's reader.
+        narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
+        networks: shipped ones, if any, whose hashes the record keeps.
         facts: how it was measured.
 
-    It raises as `settle` does, and then records nothing.
+    Raises:
+        AssertionError: a guard does not hold; the message shows it, and nothing is recorded.
+        ValueError: the claim has changes that are not committed.
     """
-    words = {"data": data, "note": note, "commit": declaration(claim_id)}
-    entry = _settled(claim_id, measurements, narrower, **words)
-    file = record_file(claim_id, suffix=".safetensors" if isinstance(content, dict) else ".csv")
-    return save_record(dataclasses.replace(entry, facts=attach(file, content, facts, networks=networks)))
+    commit = declaration(claim_id)
+    moved = [m for m in measurements if m.kind == "guard" and not m.holds]
+    if moved:
+        raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
+    claim = claims()[claim_id]
+    file = record_file(claim_id, suffix=".csv" if isinstance(content, pandas.DataFrame) else ".safetensors")
+    return save_record(
+        Record(
+            claim_id,
+            word(claim, measurements, narrower),
+            tuple(measurements),
+            narrower,
+            data,
+            note,
+            day=datetime.date.today().isoformat(),
+            commit=commit,
+            bounds=bounds_hash(claim),
+            seed=seed(claim_id),
+            facts=attach(file, content, facts, networks=networks),
+        )
+    )
 
 
 def attach(
-    file: Path, content: dict[str, Tensor] | pandas.DataFrame, facts: Facts, *, networks: Sequence[str]
+    file: Path, content: dict[str, Tensor] | pandas.DataFrame | None, facts: Facts, *, networks: Sequence[str]
 ) -> dict[str, Any]:
     """Write what a record rests on, tensors or a table, to a file; return the record's facts.
 
     To those that are given they add the networks' hashes, the machine, the command, and the file with its hash.
     """
+    script = Path(sys.argv[0])  # a file, or the folder of `python evidence ID`
+    command = shlex.join(["python", f"evidence/{script.name}" if script.suffix else "evidence", *sys.argv[1:]])
+    known = {**facts, **weights_facts(*networks), **machine_facts(), "command": command}
+    if content is None:
+        return known
     file.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
         save_tensors(file, content)
     else:
         write_bytes(file, content.to_csv(index=False, lineterminator="\n").encode())
-    command = shlex.join(["python", f"evidence/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    attached = {"command": command, "file": file.name, "sha256": file_hash(file)}
-    return {**facts, **weights_facts(*networks), **machine_facts(), **attached}
-
-
-def script_options(
-    doc: str | None,
-    folder: str,
-    *,
-    claims: Sequence[str] = (),
-    draws: bool = False,
-    more: Mapping[str, Mapping[str, Any]] = NONE,
-) -> dict[str, Any]:
-    """The command line of a script that measures claims, as the arguments of its `measure`; it then runs on one thread.
-
-    Args:
-        doc: the script's.
-        folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
-        claims: the one that it measures, whose id is the first word, as for measure.py; none for a script of its own.
-        draws: whether a network draws on a device: --device and --compile, which make the `drawing.Machine`.
-        more: options of its own, by flag, as `ArgumentParser.add_argument` takes them.
-
-    Returns:
-        The folder, the machine of a script that draws, and its own options, by name.
-    """
-    home = runs_folder() / folder
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    if claims:
-        parser.add_argument("claim", choices=claims)
-    for flag, settings in more.items():
-        parser.add_argument(flag, **settings)
-    if draws:
-        parser.add_argument("--device", help="where to compute, such as cpu or cuda:1 (the GPU if there is one)")
-        parser.add_argument("--compile", action="store_true", help="fuse the layers: takes minutes, then saves time")
-    parser.add_argument("--folder", type=Path, default=home, help=f"of finished work, to continue from ({home})")
-    options = vars(parser.parse_args())
-    options.pop("claim", None)
-    for claim_id in claims:
-        declaration(claim_id)  # refused before hours of work, not after
-    torch.set_num_threads(1)  # as for all records
-    if draws:
-        options["machine"] = Machine(options.pop("device"), options.pop("compile"))
-    return options
+    return known | {"file": file.name, "sha256": file_hash(file)}

@@ -1,7 +1,6 @@
 """The ledger's page, README.md beside this file, and the count of claims in the project's README.md.
 
-`make ledger` runs this file with --write: it takes what notebooks entered in `runs/ledger/`, which git ignores, into
-the claims' folders, and writes both.
+`make ledger` runs this file with --write, and writes both.
 
 The page's tables have four columns: `claim` with `section`; `expect`; `found`; and the word, with a clause on what
 `missed` or straddles its bound, and what is narrower: a `mark`, which HEAD explains, and `narrow`. `expect` names what
@@ -14,10 +13,8 @@ tables and the list have at most 1,500 words, a cell at most 45.
 """
 
 import argparse
-import dataclasses
 import itertools
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -78,43 +75,20 @@ def main() -> None:
     """Print the ledger; with --write, enter it beside its records and in README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="enter it in the repository")
-    records = current_records()
+    records = ledger.load_records()
     if parser.parse_args().write:
         write(records, ROOT)
     print(ledger_page(records), end="")
 
 
-def current_records() -> dict[str, Record]:
-    """The latest word on every claim: what notebooks entered, else the committed record.
-
-    The committed record stands where a script measured it, since a notebook measures a small case of it again; and
-    where a notebook found the same numbers.
-    """
-    records = ledger.load_records()
-    for claim_id, entry in ledger.load_records(ledger.ledger_folder()).items():
-        committed = records.get(claim_id)
-        if committed is None or not ("command" in committed.facts or agree(committed, entry)):
-            records[claim_id] = entry
-    return records
-
-
-def agree(record: Record, other: Record) -> bool:
-    """Whether two records hold the same numbers to the same bounds, except for what processors round differently."""
-    held, others = ([dataclasses.replace(m, value=0, se=None) for m in r.measurements] for r in (record, other))
-    pairs = zip(record.measurements, other.measurements, strict=False)
-    return held == others and all(math.isclose(a.value, b.value, rel_tol=1e-3, abs_tol=1e-9) for a, b in pairs)
-
-
 def write(records: Mapping[str, Record], root: Path) -> None:
-    """Enter records in their claims' folders, write the page beside these, and count them in README.
+    """Write the page beside the claims' folders, and count the claims in README.
 
     Args:
-        records: see `current_records`.
+        records: of all claims.
         root: the folder of README.md.
     """
     readme = with_section(root / "README.md", "ledger", count_line(records))
-    for record in records.values():
-        ledger.save_record(record)
     write_bytes(ledger.claims_folder().parent / "README.md", ledger_page(records).encode())
     write_bytes(root / "README.md", readme.encode())
 

@@ -304,6 +304,21 @@ def trained_digits(settings: DigitsTraining, folder: Path) -> ImageMLP:
     return load_network(file)
 
 
+N_PERCEPTRONS = 5
+PERCEPTRONS_SEED = 1448158572
+"""The seed of the first; each of the others has the next number."""
+PERCEPTRON = DigitsTraining()
+
+
+def perceptrons(folder: Path, weighting: Literal["sigma_squared", "one"] = "sigma_squared") -> list[ImageMLP]:
+    """The five networks on the 8×8 digits that N1, F3 and I5 rest on, trained unless they are in the folder."""
+    settings = dataclasses.replace(PERCEPTRON, weighting=weighting)
+    return [
+        trained_digits(dataclasses.replace(settings, seed=PERCEPTRONS_SEED + part), folder)
+        for part in range(N_PERCEPTRONS)
+    ]
+
+
 # --- the classifier that measures samples: MNIST, once, in minutes ----------------------------------------------------
 
 

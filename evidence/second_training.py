@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pandas
 
-import levels
-from claims.I1.measure import i1_measurements
+from claims.I1 import measure as I1
 from claims.I4 import measure as I4
 from claims.I6 import measure as I6
-from claims.I7.measure import i7_measurements
+from claims.I7 import measure as I7
 from claims.I8 import measure as I8
 from claims.N1 import measure as N1
-from drawing import CPU, Drawing, Machine, draw, judged_distance, require_enough_digits
-from ledger import Measurement, attach, declared, script_options, seed
-from mnist_samples import SEED
+from command_line import script_options
+from errors import level_by_level, slope, spread
+from ledger import Measurement, attach, declared, seed
+from recipes import N_PERCEPTRONS
+from samples import CPU, I1_SEED, Drawing, Machine, as_rows, draw, judged_distance, require_enough_digits
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 
@@ -49,7 +50,7 @@ def of_training(
         n_images: digits that are filled in, two at least.
         n_steps: T, Langevin steps a level.
     """
-    drawing = Drawing(weights, n_samples=n_samples, n_steps=n_steps, batch_size=machine.n_chains, seed=SEED)
+    drawing = Drawing(weights, n_samples=n_samples, n_steps=n_steps, batch_size=machine.n_chains, seed=I1_SEED)
     drawn = draw(drawing, folder, machine)
     samples = drawn.states[-1]
     curves = {kind: [judged_distance(x) for x in states] for kind, states in drawn._asdict().items()}
@@ -57,11 +58,11 @@ def of_training(
     over_nearer = I6.over_nearer(annealed, I6.control_distances(I6.N_SAMPLES, 1))
     fills = Drawing(weights, n_steps=n_steps, seed=seed("I8"))
     return of_levels(weights) | {
-        "I1": i1_measurements(samples),
-        "I4": I4.i4_measurements(**curves, real=I4.real_digits(), **I4.no_digits()),
+        "I1": I1.measurements({"samples": samples}),
+        "I4": I4.measurements(as_rows(curves | {"real": I4.real_digits()} | I4.no_digits())),
         "I6": [declared("I6", "annealed over the nearer control", over_nearer)],
-        "I7": i7_measurements(samples),
-        "I8": I8.i8_measurements(I8.filled_in(fills, folder, n_images, machine)),
+        "I7": I7.measurements(samples),
+        "I8": I8.measurements(I8.filled_in(fills, folder, n_images, machine)),
     }
 
 
@@ -69,16 +70,16 @@ def of_levels(weights: str) -> dict[str, list[Measurement]]:
     """What N1, N2 and N5 measure of their RefineNet."""
     network = load_network(weights)
     images = load_images("mnist", "test")[: N1.N_IMAGES]
-    generator = N1.generator_for(levels.N_NETWORKS)
-    of_network = levels.level_by_level(network, images, network.sigmas, generator=generator)
+    generator = N1.generator_for(N_PERCEPTRONS)
+    of_network = level_by_level(network, images, network.sigmas, generator=generator)
     lengths, _, norms, _ = of_network
     constant = lengths / network.sigmas[:, None] ** 2
     return {
         "N1": N1.of_refinenet(of_network),
-        "N2": [declared("N2", "slope, RefineNet", levels.slope(network.sigmas, norms))],
+        "N2": [declared("N2", "slope, RefineNet", slope(network.sigmas, norms))],
         "N5": [
-            declared("N5", "max/min, α ∝ σ², RefineNet", levels.spread(lengths)),
-            declared("N5", "constant α, RefineNet", levels.spread(constant)),
+            declared("N5", "max/min, α ∝ σ², RefineNet", spread(lengths)),
+            declared("N5", "constant α, RefineNet", spread(constant)),
         ],
     }
 

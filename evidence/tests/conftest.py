@@ -25,7 +25,6 @@ def results(monkeypatch, tmp_path):
     monkeypatch.setattr(ledger, "claims_folder", lambda: tmp_path / "evidence" / "claims")
     monkeypatch.setattr(ledger, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setattr(ledger, "declaration", lambda claim_id: "the commit of the bounds")
-    monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
     return tmp_path / "evidence" / "claims"
 
 

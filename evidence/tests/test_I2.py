@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ledger
-import narrower
+import samples
 from claims.I2 import measure as I2
 from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import save_network
@@ -45,8 +45,8 @@ def test_edges_tell_apart_what_shows_less():
 def test_epochs_are_counted_over_all_parts_of_a_training():
     first = {"steps": 1_000, "settings": {"training": {"batch_size": 50}}}  # as in cifar10_ncsn
     second = {"steps": 500, "settings": {"batch_size": 100}, "started_from": first}
-    assert narrower.epochs(second, narrower.batch_size_of(second)) == 2
-    assert narrower.epochs({"step": 1_500}, 100) == 3
+    assert samples.epochs(second, samples.batch_size_of(second)) == 2
+    assert samples.epochs({"step": 1_500}, 100) == 3
 
 
 def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_path):
@@ -71,7 +71,7 @@ def test_a_network_of_the_papers_width_is_held_to_its_fid(mnist, colour, monkeyp
     monkeypatch.setattr(I2, "Inception", colour)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", 60)
     for name, value in {"PAPERS_SAMPLES": 60, "PAPERS_CHANNELS": channels, "PAPERS_EVALUATIONS": 2}.items():
-        monkeypatch.setattr(narrower, name, value)
+        monkeypatch.setattr(samples, name, value)
     untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=seeded())
     save_network(untrained, tmp_path / "wide.safetensors", image_shape=[3, 8, 8])
     sizes = {"n_samples": 60, "n_steps": 1, "n_reference": 60, "weights": str(tmp_path / "wide.safetensors")}

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file
 
 import ledger
-import levels
+import recipes
 from claims.I5 import measure as I5
 from claims.I5.measure import noise_on_constant_pixels, noise_ratio
-from drawing import Drawn, draw
 from recipes import DigitsTraining
+from samples import Drawn, draw
 from sbgm import annealed_langevin, final, geometric_sigmas
 from sbgm.images.data import load_images
 from sbgm.measure import Estimate
@@ -85,8 +85,8 @@ def test_equal_cells_have_a_ratio_near_one_and_one_that_is_worse_is_found():
 
 
 def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
-    monkeypatch.setattr(levels, "SETTINGS", DigitsTraining(width=16, n_blocks=1, n_steps=20))
-    monkeypatch.setattr(levels, "N_NETWORKS", 2)
+    monkeypatch.setattr(recipes, "PERCEPTRON", DigitsTraining(width=16, n_blocks=1, n_steps=20))
+    monkeypatch.setattr(recipes, "N_PERCEPTRONS", 2)
     few = {"N_OF_CELL": 220, "N_DIGITS": 80, "N_STEPS": (1, 2), "STEP_SIZES": (5e-6, 2e-5)}
     few |= {"CROSS": [(30, 2e-5), (50, 5e-6)], "CODES_CROSS": [(30, 2e-5), (30, 4e-5)]}
     few |= {"PLACES": [(1, 2e-5), (100, 2e-5), (100, 5e-6)], "TOO_SHORT": (2, 5e-6)}

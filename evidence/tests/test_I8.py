@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-import drawing
 import ledger
+import samples
 from claims.I8 import measure as I8
 from controls import seam
 from fills import draw_fills
@@ -31,8 +31,8 @@ class Broad(nn.Module):
 
 def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(tmp_path, monkeypatch):
     """y is drawn anew without the sampler. In the unknown, 4,000 chains' mean and variance, 5 standard errors."""
-    settings = drawing.Drawing("broad", n_steps=100, step_size=0.01, precision="fp32")
-    monkeypatch.setattr(drawing, "load_network", lambda name: Broad())
+    settings = samples.Drawing("broad", n_steps=100, step_size=0.01, precision="fp32")
+    monkeypatch.setattr(samples, "load_network", lambda name: Broad())
     of_images = I8.known_pixels(1, (4, 4))
     fills, ys = draw_fills(settings, torch.zeros(1, 1, 4, 4), of_images, tmp_path, n_fills=4_000)
     known = of_images[:, 0]
@@ -109,14 +109,14 @@ def good():
     ],
 )
 def test_what_is_expected_is_what_the_ledger_says(name, value, fails):
-    assert all(m.met for m in I8.i8_measurements(good()))
+    assert all(m.met for m in I8.measurements(good()))
     numbers = good()
     numbers[name] = torch.full((20,), value, dtype=torch.float64)
-    assert [m.label for m in I8.i8_measurements(numbers) if not m.met] == [fails]
+    assert [m.label for m in I8.measurements(numbers) if not m.met] == [fails]
 
 
 def test_places_and_ratios_are_of_means_over_images():
-    by_label = {m.label: m for m in I8.i8_measurements(good())}
+    by_label = {m.label: m for m in I8.measurements(good())}
     assert by_label["random: seam"].value == pytest.approx(0.2, abs=0.06)  # .12 between .1 and .2
     assert by_label["random: distance to the truth"].value == pytest.approx(0.75, abs=0.03)
     assert 0 < by_label["random: distance to the truth"].se < 0.02
@@ -133,7 +133,7 @@ def test_a_record_rests_on_its_file(mnist, results, tmp_path, monkeypatch):
     kept = ledger.load_record("I8").tensors
     assert torch.equal(kept["images"], quantise(data.load_images("mnist_small", "test")[1_000:1_002]))
     assert kept["fills"].shape == (3, 2, 5, 1, 28, 28)
-    assert tuple(I8.i8_measurements(kept)) == record.measurements
+    assert tuple(I8.measurements(kept)) == record.measurements
     again = I8.measure(tmp_path / "run", n_images=2, n_steps=1)
     assert again.measurements == record.measurements  # from the folder
 

@@ -10,7 +10,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 import ledger
 from claims.I9 import measure as I9
 from claims.I9.measure import checkpoint_fid
-from drawing import CPU
+from samples import CPU
 from sbgm import geometric_sigmas
 from sbgm.images import data
 from sbgm.images.refinenet import RefineNet
@@ -67,10 +67,10 @@ def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations():
 def test_fifty_thousand_samples_are_held_to_the_papers_numbers_and_fewer_are_reported():
     distance = Estimate(25.0, 0.1)
     kernel = Estimate(0.01, 0.1)
-    found = I9.i9_measurements(50_000, distance, kernel, (8.9, 0.12), bounded=True)
+    found = I9.measurements(50_000, distance, kernel, (8.9, 0.12), bounded=True)
     assert [(c.low, c.high) for c in found] == [(-math.inf, 25.32), (8.87, math.inf), (-math.inf, math.inf)]
     assert all(c.holds for c in found)
-    few = I9.i9_measurements(50_000, distance, kernel, None, 30.0, bounded=False)
+    few = I9.measurements(50_000, distance, kernel, None, 30.0, bounded=False)
     assert [c.label for c in few] == ["FID, 50,000 samples", "KID", few[2].label]
     assert few[2].label.startswith("FID of 1,000 samples, for choosing a checkpoint; not comparable with FID of 50,000")
     assert all((c.low, c.high) == (-math.inf, math.inf) for c in few)

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+import errors
 import ledger
-import levels
+import recipes
 from claims.F3 import measure as F3
 from claims.N1 import measure as N1
 from recipes import DigitsTraining
@@ -17,7 +18,7 @@ def test_the_numbers_of_a_level_are_those_of_the_score_of_a_point():
     """Of images that are all 0 the score is −x/σ² = −z/σ: ‖σs‖² = ‖z‖², no loss, and the sum is D."""
     sigmas = torch.tensor([2.0, 0.1])
     points = torch.zeros(3_000, 1, 4, 4)
-    numbers = levels.level_by_level(lambda x, sigma: -x / sigma**2, points, sigmas, generator=seeded(), n_side=700)
+    numbers = errors.level_by_level(lambda x, sigma: -x / sigma**2, points, sigmas, generator=seeded(), n_side=700)
     lengths, losses, norms, sums = numbers
     assert torch.allclose(lengths, sums)
     assert float(losses.abs().max()) < 1e-6
@@ -30,18 +31,18 @@ def test_the_numbers_of_a_level_are_those_of_the_score_of_a_point():
 
 def test_a_score_of_zero_has_the_loss_of_half_the_dimension():
     points = torch.rand(500, 2, generator=seeded())
-    numbers = levels.level_by_level(lambda x, sigma: 0 * x, points, torch.tensor([1.0, 0.5]), generator=seeded())
+    numbers = errors.level_by_level(lambda x, sigma: 0 * x, points, torch.tensor([1.0, 0.5]), generator=seeded())
     assert bool(((numbers[1, :, 0] - 1).abs() < 4 * numbers[1, :, 1]).all())
-    off = levels.off_dimension(numbers[3], 2)
+    off = errors.off_dimension(numbers[3], 2)
     assert off.value == pytest.approx(0, abs=4 * off.se)
-    assert levels.spread(torch.tensor([[2.0, 0.1], [6.0, 0.1], [3.0, 0.1]])).value == pytest.approx(3)
+    assert errors.spread(torch.tensor([[2.0, 0.1], [6.0, 0.1], [3.0, 0.1]])).value == pytest.approx(3)
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Two small perceptrons of each kind, few images and samples."""
-    monkeypatch.setattr(levels, "SETTINGS", DigitsTraining(width=16, n_blocks=1, n_steps=20))
-    monkeypatch.setattr(levels, "N_NETWORKS", 2)
+    monkeypatch.setattr(recipes, "PERCEPTRON", DigitsTraining(width=16, n_blocks=1, n_steps=20))
+    monkeypatch.setattr(recipes, "N_PERCEPTRONS", 2)
     monkeypatch.setattr(N1, "N_IMAGES", 4)
     monkeypatch.setattr(F3, "N_SAMPLES", 80)
 

@@ -11,7 +11,7 @@ from claims.I13 import measure as I13
 from claims.I14 import measure as I14
 from ledger import Record, reported
 from sbgm.images.data import load_images
-from sbgm.measure import Estimate, quantise
+from sbgm.measure import quantise
 from sbgm.noise import perturb
 from seeds import seeded
 
@@ -33,9 +33,7 @@ def test_chains_of_colour_are_measured_after_each_level(mnist, colour, results, 
     kept = record.tensors
     assert kept["states of chains"].shape == kept["denoised of chains"].shape == (2, 5, 3, 8, 8)
     assert kept["real"].shape == (2, 2)
-    names = ("states", "denoised", "real", "low", "smooth")
-    curves = {name: [Estimate(*pair) for pair in kept[name].tolist()] for name in names}
-    assert tuple(I12.i12_measurements(**curves)) == record.measurements
+    assert tuple(I12.measurements(kept)) == record.measurements
 
 
 def test_fills_of_colour_are_held_against_the_truth_and_retrieved_parts():
@@ -55,12 +53,12 @@ def test_fills_of_colour_are_held_against_the_truth_and_retrieved_parts():
         assert float(of_kind["unknown, variance over fills"].mean().sqrt()) == pytest.approx(0.05, **exact)
         assert float(of_kind["fills, miss"].mean()) == pytest.approx(0.05, rel=0.01)
         assert float(of_kind["retrieved parts, miss"].mean()) == pytest.approx(float(of_parts.mean()), rel=0.02)
-    found = by_label(I13.i13_measurements(numbers))
+    found = by_label(I13.measurements(numbers))
     assert set(ledger.claims()["I13"].bounds) < set(found)
     assert all(m.met for m in found.values())
     numbers["centre-box: changed"] = torch.ones(4)
     numbers["right-half: unknown, variance over fills"] = torch.full((4,), 0.029**2)
-    failed = {m.label for m in I13.i13_measurements(numbers) if not m.met}
+    failed = {m.label for m in I13.measurements(numbers) if not m.met}
     assert failed == {"known pixels that are not the last y", "right-half: sd of unknown pixels over fills"}
 
 
@@ -93,7 +91,7 @@ def test_copies_in_colour_are_flagged_also_when_mirrored_and_other_images_are_no
     record = I14.measure(n_test=200)
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I14"].bounds)
     assert ledger.outcome(record)
-    assert tuple(I14.i14_measurements(record.tensors)) == record.measurements
+    assert tuple(I14.measurements(record.tensors)) == record.measurements
     numbers = by_label(record.measurements)
     for space in I14.SPACES:
         assert numbers[f"nearer than 99 % of test images, {space}"].value == pytest.approx(float(copied), abs=0.1)

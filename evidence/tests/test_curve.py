@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 import curve
-import drawing
 import ledger
 from curve import BUDGETS, SamplerCurve, best_step_size, draw_entry, entries, guided_entries, load_curve, renewing
+from samples import digit_distance
 from sbgm import denoise, geometric_sigmas, paper_mixture
 from sbgm.images import weights
 from sbgm.images.devices import autocast
@@ -140,14 +140,14 @@ def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(m
 
     for point, entry in zip(points, wanted, strict=True):
         samples = drawn(entry, 0)
-        assert point.distance == pytest.approx(drawing.digit_distance(samples).value)
+        assert point.distance == pytest.approx(digit_distance(samples).value)
         assert torch.equal(measured.sheets[f"{entry.label}, {entry.evaluations}"], quantise(samples[:16]))
     cheaper, confirmed = measured.cheaper(), list(measured.confirmed.itertuples())
     best = [wanted[i] for i in dict.fromkeys([cheaper["distance"].idxmin(), cheaper["sure"].idxmax()])]
     for point, entry in zip(confirmed, best, strict=True):
         assert (point.label, point.evaluations) == (entry.label, entry.evaluations)
         samples = drawn(entry, 1)
-        assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples).value))
+        assert (point.n_samples, point.distance) == (140, pytest.approx(digit_distance(samples).value))
         assert not torch.equal(samples[:65], drawn(entry, 0)[:65])
         assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
     assert "heun, power  " in said

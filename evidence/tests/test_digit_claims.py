@@ -13,10 +13,9 @@ from claims.I7 import measure as I7
 from claims.I11 import measure as I11
 from claims.I12 import measure as I12
 from controls import moved
-from drawing import judged_distance
 from errors import of_networks
-from evolution import levels_farther
 from ledger import Record, reported
+from samples import as_rows, class_quantiles, judged_distance, levels_farther, too_near
 from sbgm import derived_generator
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images, load_labels
@@ -39,32 +38,36 @@ def by_label(measurements):
 
 def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mnist):
     digits, labels = load_images("mnist_small", "test")[:300], load_labels("mnist_small", "test")[:300]
-    good = by_label(I1.i1_measurements(digits))
+    good = by_label(I1.measurements({"samples": digits}))
     assert all(m.holds for m in good.values())
     assert set(ledger.claims()["I1"].bounds) < set(good)
     smallest = float(labels.bincount(minlength=10).min()) / 300
     assert good["smallest share of a class"].value == pytest.approx(smallest, abs=0.02)
     assert good["smallest share of a class"].se == pytest.approx(math.sqrt(smallest / 300), rel=0.5)
-    noise = by_label(I1.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
+    noise = by_label(I1.measurements({"samples": torch.rand(300, 1, 28, 28, generator=seeded(3))}))
     assert noise["distance over that of uniform noise"].value == pytest.approx(1, rel=0.1)
     assert not noise["distance over that of uniform noise"].holds
     ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
-    failed = {m.label for m in I1.i1_measurements(ones) if not m.holds}
+    failed = {m.label for m in I1.measurements({"samples": ones}) if not m.holds}
     assert {"smallest share of a class", "largest share of a class"} <= failed
 
 
-EVOLUTIONS = [(I4.i4_measurements, "I4", "digits"), (I12.i12_measurements, "I12", "photographs")]
+EVOLUTIONS = [(I4, "digits", "turned"), (I12, "photographs", "low")]
 
 
-@pytest.mark.parametrize(("measurements", "claim_id", "real"), EVOLUTIONS)
-def test_distances_must_fall_and_rise_at_no_level_by_more_than_three_standard_errors(measurements, claim_id, real):
+@pytest.mark.parametrize(("claim", "real", "wrong_images"), EVOLUTIONS)
+def test_distances_must_fall_and_rise_at_no_level_by_more_than_three_standard_errors(claim, real, wrong_images):
+    def numbers(*curves):
+        names = ("states", "denoised", "real", wrong_images, "smooth")
+        return by_label(claim.measurements(as_rows(dict(zip(names, curves, strict=True)))))
+
     def missed(*curves):
-        return {m.label for m in measurements(*curves) if not m.met}
+        return {label for label, m in numbers(*curves).items() if not m.met}
 
     falling = [measured(v) for v in (9, 7, 5, 5.1, 3)]  # one rise, by less than one standard error
     wrong, smooth, nearer = ([measured(v)] for v in (6, 8, 2))  # the chains end at 3
-    good = by_label(measurements(falling, falling, falling, wrong, smooth))
-    bounds = set(ledger.claims()[claim_id].bounds)
+    good = numbers(falling, falling, falling, wrong, smooth)
+    bounds = set(ledger.claims()["I4" if claim is I4 else "I12"].bounds)
     assert bounds < set(good)
     assert all(m.met for m in good.values())
     fall = good["denoised: distance after σ_1 minus that after σ_L"]
@@ -88,8 +91,7 @@ def test_one_level_is_held_against_turned_digits_and_joined_halves(mnist, result
     ledger.save_record(Record("I1", "reproduced", (reported("x", 1),), facts=facts))
     annealed = judged_distance(I6.annealed_samples(300))
     assert annealed.value == pytest.approx(judged_distance(digits).value, rel=0.05)
-    controls = I6.control_distances(300, 1)
-    numbers = by_label(I6.i6_measurements(judged_distance(noise), annealed, controls))
+    numbers = by_label(I6.measurements({"samples": noise}))
     assert all(m.holds for m in numbers.values())
     assert set(ledger.claims()["I6"].bounds) < set(numbers)
 
@@ -118,7 +120,7 @@ def test_no_noise_must_drive_chains_away_and_noise_must_hold_them_over_seeds():
 
     losses = {"no noise": [torch.tensor([-1.0, 2.0])] * 3, "σ = 0.01": [torch.tensor([-1.0, -2.0])] * 3}
     arms = {"no noise": chains(1.8, 2.0, 2.2), "σ = 0.01": chains(0.5, 0.6, 0.7)}
-    found = by_label(I11.i11_measurements(arms, losses, digits, digits))
+    found = by_label(I11.measurements(arms, losses, digits, digits))
     assert set(ledger.claims()["I11"].bounds) < set(found)
     assert all(m.met for m in found.values())
     raw = found["no noise: log₁₀ of distance over free diffusion's, ten networks"]
@@ -130,7 +132,7 @@ def test_no_noise_must_drive_chains_away_and_noise_must_hold_them_over_seeds():
     assert found["no noise: networks whose loss has passed that of a zero score"].value == 3
     assert found["σ = 0.01: networks whose loss has passed that of a zero score"].value == 0
     arms = {"no noise": chains(0.9, 1.0, 2.2), "σ = 0.01": chains(0.5, 0.6, 1.7)}
-    assert [m.met for m in I11.i11_measurements(arms, losses, digits, digits) if m.kind == "expected"] == [False, False]
+    assert [m.met for m in I11.measurements(arms, losses, digits, digits) if m.kind == "expected"] == [False, False]
 
 
 def test_i11_trains_both_kinds_alike_and_goes_on_from_what_is_kept(mnist, results, tmp_path, monkeypatch):
@@ -155,7 +157,7 @@ def test_i11_trains_both_kinds_alike_and_goes_on_from_what_is_kept(mnist, result
 def test_copies_are_flagged_also_when_moved_and_held_out_digits_and_noise_are_not(mnist, monkeypatch):
     monkeypatch.setattr(I7, "N_COPIES", 60)
     samples = perturb(load_images("mnist")[:40], 0.01, generator=seeded())
-    numbers = by_label(I7.i7_measurements(samples))
+    numbers = by_label(I7.measurements(samples))
     assert set(ledger.claims()["I7"].bounds) < set(numbers)
     for space in I7.SPACES:
         assert numbers[f"nearer than 99 % of test digits, {space}"].value > 0.9
@@ -182,13 +184,13 @@ def test_the_pixel_test_is_that_of_brute_force(mnist):
     classes = load_classifier(JUDGE)(flat(x).reshape(x.shape)).argmax(dim=1)
     expected = float((near < threshold[classes]).float().mean())
     assert 0.05 < expected < 0.95
-    found = I7.too_near({"x": x}, "mnist")["x"]
+    found = too_near({"x": x}, "mnist")["x"]
     assert found["pixels"].value == pytest.approx(expected, abs=0.011)
 
 
 def test_quantiles_are_of_each_class():
     values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
-    torch.testing.assert_close(I7.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    torch.testing.assert_close(class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
 
 
 # --- small runs -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claims.L7.measure import region_errors
+from plane import region_errors
 from properties.comparing import assert_near
 from properties.strategies import mixtures
 from sbgm import paper_mixture

@@ -18,7 +18,7 @@ import torch
 
 import ledger
 import page
-from ledger import Bound, Claim, Measurement, Record, guard, reported, settle
+from ledger import Bound, Claim, Measurement, Record, guard, reported
 from sbgm.measure import Estimate
 from sbgm.measure.estimates import share
 
@@ -52,9 +52,10 @@ def restate(monkeypatch):
 
 
 def enter(claim_id, value=9.0, **words):
-    """Settle a made-up claim with a value for each of its bounds."""
+    """Record a made-up claim with a value for each of its bounds."""
     numbers = {label: 0.5 if bound.control else value for label, bound in ledger.claims()[claim_id].bounds.items()}
-    return settle(claim_id, [ledger.declared(claim_id, label, number) for label, number in numbers.items()], **words)
+    measurements = [ledger.declared(claim_id, label, number) for label, number in numbers.items()]
+    return ledger.record(claim_id, measurements, **words)
 
 
 # --- what the claims declare, and what their records were held to -----------------------------------------------------
@@ -100,7 +101,7 @@ def test_a_bound_that_is_not_its_records_waits_to_be_measured_again_on_a_new_see
     restate("L91", bounds=controls, measure="other words")
     assert ledger.seed("L91") == enter("L91").seed == 7
     restate("L91", bounds=UNLIKE[case], found="At {new}.")
-    assert str(ledger.settle_again("L91")) == "L91 waits to be measured again"
+    assert ledger.reads(ledger.load_record("L91")) == "waits to be measured again"
     records = ledger.load_records()
     told = "[L91](claims/L91/record.json) Chains are fast (§ 3.2). *Waits to be measured again*: its bounds have"
     assert f"\n- {told}" in page.ledger_page(records)
@@ -211,19 +212,6 @@ def test_a_number_is_held_to_its_declared_bound_and_an_estimate_brings_its_stand
 # --- entering ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_recorded_claim_is_confirmed_as_it_is_recorded(restate):
-    held = ledger.save_record(enter("L91", note="½ of one run – “so to say”"))
-    assert ledger.load_record("L91") == held
-    again = ledger.settle_again("L91", [guard("short run", 9, low=5)])
-    assert again == dataclasses.replace(held, measurements=(*held.measurements, guard("short run", 9, low=5)))
-    for value, told in ((4, "4"), (math.nan, "nan")):
-        with pytest.raises(AssertionError, match=f"what we found has changed\nshort run: {told}   guard at least 5$"):
-            ledger.settle_again("L91", [guard("short run", value, low=5)])
-    ledger.save_record(dataclasses.replace(held, status="inconclusive"))
-    with pytest.raises(AssertionError, match="recorded as 'inconclusive', but its numbers bear 'reproduced'"):
-        ledger.settle_again("L91")
-
-
 def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(results, restate):
     path = results / "L91" / "record.csv"
     path.parent.mkdir(parents=True)
@@ -273,7 +261,7 @@ UNCOMMITTED = "claims/L91 must be committed before it is measured"
 
 @NEEDS_GIT
 @pytest.mark.parametrize("name", ["claim.toml", "measure.py"])
-def test_a_declaration_is_the_last_commit_of_the_claim_and_refused_while_it_changes(repository, name):
+def test_a_declaration_is_the_last_commit_of_the_claim_and_refused_while_it_changes(repository, name, results):
     first = repository("rev-list", "--max-parents=0", "HEAD").strip()
     assert enter("L91").commit == first
     write(name, "2")
@@ -282,6 +270,7 @@ def test_a_declaration_is_the_last_commit_of_the_claim_and_refused_while_it_chan
     assert enter("L92").commit == repository("rev-parse", "HEAD").strip()  # another claim's change is its own
     repository("add", ".")
     repository("commit", "--quiet", "--message", "a change")
+    (results / "L91" / "record.json").unlink()
     assert enter("L91").commit == repository("rev-parse", "HEAD").strip() != first
 
 
@@ -338,30 +327,18 @@ def test_the_bounds_of_a_record_stood_in_the_commit_that_it_names(commit):
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def test_runs_come_before_records_but_leave_recorded_claims_standing(restate):
-    of_script = dataclasses.replace(enter("L92"), facts={"command": "python evidence/measure.py L92"})
-    ledger.save_record(of_script)
-    held = ledger.save_record(enter("L91"))
-    enter("L92", 10)
-    enter("L91", 9.0001)  # the same number, on a processor that rounds otherwise
-    new = enter("I91")
-    assert page.current_records() == {"L91": held, "L92": of_script, "I91": new}
-    again = enter("L91", 10)
-    assert page.current_records()["L91"] == again
-
-
-def test_what_was_entered_is_written_once_and_a_readme_without_its_markers_stops_it(results, tmp_path, restate):
+def test_the_page_is_written_from_the_records_and_a_readme_without_its_markers_stops_it(results, tmp_path, restate):
     entry = enter("L91", note=r"a \1 and a | bar")
+    assert ledger.load_records() == {"L91": entry}
     readme = tmp_path / "README.md"
     readme.write_text("no <!-- /ledger --> and then <!-- ledger -->", encoding="utf-8")
     with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger -->"):
-        page.write(page.current_records(), tmp_path)
-    assert not results.exists()
+        page.write(ledger.load_records(), tmp_path)
+    assert not (results.parent / "README.md").exists()
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
     readme.write_text(f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}", encoding="utf-8")
     for _ in range(2):  # the second time changes nothing
-        page.write(page.current_records(), tmp_path)
-        assert ledger.load_records() == {"L91": entry}
+        page.write(ledger.load_records(), tmp_path)
         counted = page.count_line({"L91": entry})
         assert readme.read_text(encoding="utf-8") == f"{before}<!-- ledger -->\n{counted}\n<!-- /ledger -->{after}"
         table = page.ledger_page({"L91": entry})
@@ -387,7 +364,7 @@ ROWS = {
 def test_what_is_not_whole_says_every_reason_and_a_mark_stands_for_the_commonest(case, restate):
     measurements, narrower, fields, word = ROWS[case]
     restate("L91", bounds={m.label: Bound(m.low, m.high, m.yardstick) for m in measurements}, found="|x|", **fields)
-    row = page.row(settle("L91", measurements, narrower=narrower))
+    row = page.row(ledger.record("L91", measurements, narrower=narrower))
     assert row == rf"| [L91](claims/L91/record.json) Chains are fast (§ 3.2). | At least 5. | \|x\| | {word} |"
 
 

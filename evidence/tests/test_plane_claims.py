@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ledger
-import shares
+import plane
 from claims.F1 import measure as F1
 from claims.F2 import measure as F2
 from claims.L7 import measure as L7
@@ -25,13 +25,14 @@ def small(monkeypatch):
     monkeypatch.setattr(L7, "FIGURE2_AUTHORS", dataclasses.replace(FIGURE2_AUTHORS, n_steps=20))
     monkeypatch.setattr(L7, "LONGER", dataclasses.replace(L7.LONGER, n_steps=30))
     monkeypatch.setattr(L7, "N_SEEDS", dict.fromkeys(L7.N_SEEDS, 2))
-    monkeypatch.setattr(shares, "SETTINGS", MixtureTraining(n_steps=20))
-    monkeypatch.setattr(shares, "N_NETWORKS", 2)
+    monkeypatch.setattr(plane, "SETTINGS", MixtureTraining(n_steps=20))
+    monkeypatch.setattr(plane, "N_NETWORKS", 2)
     monkeypatch.setattr(N3, "N_STEPS", 20)
     monkeypatch.setattr(F1, "MixtureTraining", functools.partial(MixtureTraining, n_steps=150))
     monkeypatch.setattr(F1, "RUNS", [("two", 0, "exact"), ("two", 0, "denoising"), ("two", 0, "energy gradient")])
-    for script in (F1, shares, N3):
-        monkeypatch.setattr(script, "N_CHAINS", 400)
+    monkeypatch.setattr(plane, "N_LEARNED_CHAINS", 400)
+    monkeypatch.setattr(F1, "N_CHAINS", 400)
+    monkeypatch.setattr(N3, "N_CHAINS", 400)
 
 
 @pytest.mark.parametrize("script", [L7, L8, F2, N3, F1])
@@ -54,7 +55,7 @@ def test_the_bound_of_figure_2s_own_recipe_counts_where_its_networks_have_learne
         errors[f"{arm}: far"][:, 1] = (1.5 if arm == L7.FIGURE2_ARM else 0.01) + 0.001 * torch.arange(6)
     if kind:
         errors[f"{L7.FIGURE2_ARM}: {kind}"][3, 1] = 0.25
-    measurements = {m.label: m for m in L7.l7_measurements(errors)}
+    measurements = {m.label: m for m in L7.measurements(errors)}
     ratio = measurements["log₁₀ of error without noise over error at σ = 20, points as they are, Fig. 2's recipe"]
     assert ratio.value == pytest.approx(-0.7, abs=0.01)
     assert ratio.kind == ("reported" if kind else "expected")

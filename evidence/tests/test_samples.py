@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from drawing import Drawing, draw
+from samples import Drawing, draw
 from sbgm import annealed_langevin, generate
 from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import load_network, save_network

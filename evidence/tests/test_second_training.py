@@ -1,12 +1,12 @@
 """Numbers of another training of the MNIST network: those of the claims, and how the page tells them."""
 
-
 import pytest
 import torch
 
+import errors
 import ledger
-import levels
 import page
+import recipes
 import second_training
 from claims.I8 import measure as I8
 from claims.N1 import measure as N1
@@ -34,17 +34,17 @@ def test_a_file_has_the_numbers_that_the_claims_bound(mnist, tmp_path, monkeypat
         assert set(ledger.claims()[claim_id].bounds) - set(numbers[claim_id]) == of_others
     assert set(numbers["I6"]) | set(numbers["N2"]) == {"annealed over the nearer control", "slope, RefineNet"}
     network, images = load_network(file), load_images("mnist", "test")[:8]
-    by_level = levels.level_by_level(network, images, network.sigmas, generator=N1.generator_for(levels.N_NETWORKS))
-    assert numbers["N1"]["RefineNet: largest over smallest λℓ"].value == levels.spread(by_level[1]).value
-    assert numbers["N2"]["slope, RefineNet"].value == levels.slope(network.sigmas, by_level[2]).value
-    of_two = ratio(*(levels.estimates(by_level[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
+    by_level = errors.level_by_level(network, images, network.sigmas, generator=N1.generator_for(recipes.N_PERCEPTRONS))
+    assert numbers["N1"]["RefineNet: largest over smallest λℓ"].value == errors.spread(by_level[1]).value
+    assert numbers["N2"]["slope, RefineNet"].value == errors.slope(network.sigmas, by_level[2]).value
+    of_two = ratio(*(errors.estimates(by_level[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
     assert numbers["N5"]["max/min, α ∝ σ², RefineNet"].value == pytest.approx(max(of_two.value, 1 / of_two.value))
 
 
 def test_a_slope_is_that_of_a_power_law():
     sigmas = torch.tensor([1.0, 0.3, 0.1], dtype=torch.float64)
     by_level = torch.stack([5 * sigmas**-0.9, 0.01 * sigmas], dim=1)
-    assert levels.slope(sigmas, by_level).value == pytest.approx(-0.9, abs=1e-5)
+    assert errors.slope(sigmas, by_level).value == pytest.approx(-0.9, abs=1e-5)
 
 
 def test_the_page_gives_what_came_out_again_beside_what_the_word_rests_on(tmp_path, monkeypatch, committed):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from energies import EnergyMLP, hamiltonian
 from errors import shares_kept
 from laws import annealed_variance
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, declared, record, reported, seed
 from recipes import MixtureTraining, kept_parts, trained_mixture
 from sbgm import (
     ConditionalMLP,
@@ -30,6 +30,7 @@ from sbgm.measure import Estimate, component_stds
 from sbgm.measure.scores import nearest_modes
 from sbgm.theory import langevin_variance
 
+OPTIONS = {"folder": "F1"}
 N_CHAINS = 25_600
 N_SEEDS = 3
 RING = [[10 * math.sin(2 * math.pi * k / 5), 10 * math.cos(2 * math.pi * k / 5)] for k in range(5)]
@@ -115,11 +116,11 @@ def measure(folder: Path) -> Record:
     place = kept_folder(folder / "scores", {"runs": RUNS, "samplers": SAMPLERS, "n_chains": N_CHAINS})
     parts = kept_parts(measure_run, len(RUNS), seed=seed("F1"), folder=place)
     tables = {", ".join(map(str, run)): part["rows"] for run, part in zip(RUNS, parts, strict=True)}
-    measurements = f1_measurements(tables)
-    moved = next(m.value for m in measurements if m.label == UNTESTED)
+    numbers = measurements(tables)
+    moved = next(m.value for m in numbers if m.label == UNTESTED)
     return record(
         "F1",
-        measurements,
+        numbers,
         tables,
         narrower="in two dimensions, on three mixtures; Hamiltonian steps without a test move a mode's share by up to "
         f"{moved:.3f}",
@@ -129,7 +130,7 @@ def measure(folder: Path) -> Record:
     )
 
 
-def f1_measurements(tables: Mapping[str, Tensor]) -> list[Measurement]:
+def measurements(tables: Mapping[str, Tensor]) -> list[Measurement]:
     """The measurements of F1, from the rows of `measure_run` for each of RUNS, by its words: "five, 0, sliced"."""
     of_exact = {}
     stds = []
@@ -164,8 +165,3 @@ def f1_measurements(tables: Mapping[str, Tensor]) -> list[Measurement]:
         reported("numbers that the worst std is of", len(stds)),
         reported("weights that the worst annealed one is of", len(annealed)),
     ]
-
-
-def main() -> None:
-    """Measure F1 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "F1", claims=["F1"])))

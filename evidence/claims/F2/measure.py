@@ -3,11 +3,16 @@
 What is done is kept; a run that was stopped goes on with the next energy.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from energies import EnergyMLP
-from ledger import Record, script_options, show
-from shares import draw_shares, record_shares
+from ledger import Measurement, Record
+from plane import draw_shares, record_shares, share_measurements
+
+OPTIONS = {"folder": "F2"}
 
 
 def measure(folder: Path) -> Record:
@@ -16,6 +21,6 @@ def measure(folder: Path) -> Record:
     return record_shares("F2", "energies", shares, narrower="in two dimensions, on one mixture")
 
 
-def main() -> None:
-    """Measure F2 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "F2", claims=["F2"])))
+def measurements(kept: Mapping[str, Tensor]) -> list[Measurement]:
+    """The measurements of F2, from the shares of the energies."""
+    return share_measurements("F2", "energies", kept["shares"])

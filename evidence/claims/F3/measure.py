@@ -8,8 +8,8 @@ from torch import Tensor
 
 from controls import joined_halves, turned
 from errors import of_networks
-from ledger import Record, declared, record, reported, script_options, seed, show
-from levels import perceptrons
+from ledger import Record, declared, record, reported, seed
+from recipes import perceptrons
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import uniform_start
@@ -17,6 +17,7 @@ from sbgm.measure import Estimate, estimate, frechet_distance, quantise, ratio, 
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 
+OPTIONS = {"folder": "perceptrons"}
 N_SAMPLES = 360  # as many as there are held-out digits
 N_STEPS = (100, 10)
 SIGMA_L = 0.01
@@ -76,8 +77,3 @@ def measure(folder: Path) -> Record:
         note="Fréchet distances in pixels, as shown, to training digits; real ones carry noise σ_L, as samples do.",
         facts={"n_samples": N_SAMPLES},
     )
-
-
-def main() -> None:
-    """Measure F3 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "perceptrons", claims=["F3"])))

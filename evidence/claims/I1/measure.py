@@ -1,15 +1,14 @@
 """I1: sharp, varied digits (Fig. 5), by the distance of samples to real digits and by their classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from drawing import CPU, FEATURES, Machine, digit_distance, judged_distance, wrong_digits
 from errors import bootstrap
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from mnist_samples import mnist_samples
+from ledger import Measurement, Record, declared, record, reported, seed
+from samples import CPU, FEATURES, Machine, digit_distance, images_of, judged_distance, mnist_samples, wrong_digits
 from sbgm import derived_generator
 from sbgm.images.data import load_labels
 from sbgm.measure import (
@@ -26,6 +25,7 @@ from sbgm.measure import (
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.judging import feature_space
 
+OPTIONS = {"folder": "samples", "draws": True}
 N_CHAINS = 16
 """Chains whose states after each level are kept with the record, for Fig. 4."""
 SURE = "share that the second classifier is 90 % sure of"
@@ -45,16 +45,17 @@ def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: M
     }
     note = f"{FEATURES}, of as many samples as of noise and of each control; classes and precision by the same."
     words = words | {"networks": [*words["networks"], SHIPPED_CLASSIFIER]}
-    return record("I1", i1_measurements(drawn.states[-1]), tensors, note=note, **words)
+    return record("I1", measurements(tensors), tensors, note=note, **words)
 
 
-def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
+def measurements(kept: Mapping[str, Tensor], data: str = "mnist") -> list[Measurement]:
     """The measurements of I1 on samples; what is only reported has no interval.
 
     Args:
-        samples: (N, 1, 28, 28), N > 128.
+        kept: the "samples", (N, 1, 28, 28), N > 128.
         data: the set they are compared with, "mnist" or "mnist_small".
     """
+    samples = images_of(kept["samples"])
     generator = derived_generator(seed("I1"), 0, 1)
     noise = judged_distance(torch.rand(samples.shape, generator=generator), data)
     images = {"samples": samples} | wrong_digits(len(samples), generator, data)
@@ -91,8 +92,3 @@ def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
         reported("Fréchet distance, uniform noise", noise),
         reported("the first classifier's Fréchet distance", digit_distance(samples, data)),
     ]
-
-
-def main() -> None:
-    """Measure I1 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "samples", claims=["I1"], draws=True)))

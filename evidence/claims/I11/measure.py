@@ -14,7 +14,7 @@ from torch import Tensor
 
 from errors import of_networks
 from figure1 import load_state, train_figure1
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, declared, record, reported, seed
 from recipes import untrained
 from sbgm import derived_generator
 from sbgm.guard import Score
@@ -24,6 +24,7 @@ from sbgm.measure import nearest_neighbours, quantise
 from sbgm.noise import perturb
 from sbgm.samplers import langevin
 
+OPTIONS = {"folder": "I11"}
 ARMS = {"no noise": 0.0, "σ = 0.01": 0.01}
 """The standard deviation of the noise on the training images of each kind of network."""
 SIGMA = 0.01
@@ -105,10 +106,9 @@ def measure(folder: Path) -> Record:
     torch.set_flush_denormal(False)
     curves = {f"losses, {arm}": torch.stack(of_arm) for arm, of_arm in losses.items()}
     ends = {f"{arm}, {start}": quantise(getattr(chains[arm][0], field)) for arm in ARMS for start, field in STARTS}
-    measurements = i11_measurements(chains, losses, digits, images)
     return record(
         "I11",
-        measurements,
+        measurements(chains, losses, digits, images),
         {"digits": quantise(digits), **ends, **curves},
         data=f"Fig. 1's ResNet at half its width; {N_DIGITS} MNIST test digits and {N_FROM_NOISE} images of noise",
         note="± is of networks, Student's. Both networks of a seed begin with the same weights, and their chains have "
@@ -119,7 +119,7 @@ def measure(folder: Path) -> Record:
     )
 
 
-def i11_measurements(
+def measurements(
     chains: dict[str, list[Chains]], losses: dict[str, list[Tensor]], digits: Tensor, training: Tensor
 ) -> list[Measurement]:
     """The measurements of I11.
@@ -130,25 +130,20 @@ def i11_measurements(
         digits: where chains start.
         training: images to which the ends of the chains from noise are compared.
     """
-    measurements = []
+    listed = []
     for arm, label in BOUNDED.items():
         left = torch.tensor([rms(c.from_digits - digits) for c in chains[arm]]) / free_diffusion(N_STEPS)
-        measurements += [
+        listed += [
             declared("I11", label, of_networks(left.log10())),
             reported(f"{arm}: {DISTANCE}, the smallest", float(left.min())),
             reported(f"{arm}: {DISTANCE}, the largest", float(left.max())),
         ]
-    measurements.append(reported("free diffusion: RMS distance from the digit", free_diffusion(N_STEPS)))
+    listed.append(reported("free diffusion: RMS distance from the digit", free_diffusion(N_STEPS)))
     for arm in ARMS:
         nearest = [nearest_neighbours(c.from_noise, training).distances.square().mean() for c in chains[arm]]
         off = torch.stack(nearest).div(digits[0].numel()).sqrt()
         label = f"{arm}, from noise: RMS distance to the nearest training digit"
-        measurements.append(reported(label, of_networks(off)))
+        listed.append(reported(label, of_networks(off)))
         blown_up = sum(bool(curve[-N_BEFORE:].mean() > 0) for curve in losses[arm])
-        measurements.append(reported(f"{arm}: networks whose loss has passed that of a zero score", blown_up))
-    return measurements
-
-
-def main() -> None:
-    """Measure I11 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "I11", claims=["I11"])))
+        listed.append(reported(f"{arm}: networks whose loss has passed that of a zero score", blown_up))
+    return listed

@@ -1,21 +1,22 @@
 """I12: samples of CIFAR-10 evolve from noise to images (Fig. 4), by a kernel distance in histograms of edges (HOG)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from controls import blobs
-from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, draw
-from evolution import evolution
-from ledger import Measurement, Record, record, script_options, seed, show
-from narrower import how_narrow
+from ledger import Measurement, Record, record, seed
+from samples import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, as_rows, draw, evolution, how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, hog_features, kernel_distance, quantise, some_images
+from sbgm.measure import hog_features, kernel_distance, quantise, some_images
 from sbgm.noise import perturb
 
+OPTIONS = {"folder": "samples", "draws": True}
 NETWORK = "cifar10_ncsn"
 N_CONTROL = 250
 BATCH_SIZE = 12
@@ -51,9 +52,8 @@ def measure(
     curves = {name: [kernel_distance(hog_features(x), reference) for x in levels] for name, levels in images.items()}
     return record(
         "I12",
-        i12_measurements(**curves),
-        {name: torch.tensor(curve, dtype=torch.float64) for name, curve in curves.items()}
-        | {f"{name} of chains": quantise(images[name][:, :N_SHOWN]) for name in drawn._fields},
+        measurements(as_rows(curves)),
+        as_rows(curves) | {f"{name} of chains": quantise(images[name][:, :N_SHOWN]) for name in drawn._fields},
         data=f"{NETWORK}, {n_samples} chains; {n_reference:,} of CIFAR-10's test images",
         note="The denoised state is x + σ²s(x, σ). The ten distances are taken for independent.",
         narrower=how_narrow(network),
@@ -62,18 +62,6 @@ def measure(
     )
 
 
-def i12_measurements(
-    states: list[Estimate],
-    denoised: list[Estimate],
-    real: list[Estimate],
-    low: list[Estimate],
-    smooth: list[Estimate],
-) -> list[Measurement]:
+def measurements(kept: Mapping[str, Tensor]) -> list[Measurement]:
     """The measurements of I12, from the distances after each level, σ_1 first, of photographs in 8×8, and of blobs."""
-    curves = {"states": states, "denoised": denoised, "real": real, "wrong": low, "smooth": smooth}
-    return evolution("I12", "HOG distance", "photographs", "low-resolution photographs", curves)
-
-
-def main() -> None:
-    """Measure I12 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "samples", claims=["I12"], draws=True)))
+    return evolution("I12", "HOG distance", "photographs", "low-resolution photographs", kept)

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from controls import retrieved, seam
-from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine
 from fills import beside_truth, draw_fills, kept_and_spread, over_retrieved, seam_place
-from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
-from narrower import how_narrow
+from ledger import Measurement, Record, declared, load_record, record, reported, seed
+from samples import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, how_narrow
 from sbgm import derived_generator
 from sbgm.images import masks
 from sbgm.images.data import load_images
@@ -21,6 +20,7 @@ from sbgm.images.weights import load_network
 from sbgm.measure import quantise
 from sbgm.noise import perturb
 
+OPTIONS = {"folder": "samples", "draws": True}
 NETWORK = "cifar10_ncsn"
 KINDS = ("right-half", "centre-box")
 N_FILLS = 3
@@ -56,7 +56,7 @@ def measure(folder: Path, n_images: int = 8, n_steps: int = 100, machine: Machin
     to_show, _ = draw_fills(drawing, originals, of_samples, folder, machine, n_fills=N_FILLS)
     return record(
         "I13",
-        i13_measurements(numbers),
+        measurements(numbers),
         {"originals": quantise(originals), "fills": quantise(to_show), "masks": known[:, 0].contiguous(), **numbers},
         data=f"{NETWORK}; the first {n_images} of CIFAR-10's test images, 50,000 training images",
         note=f"{N_FILLS} fills of each image behind each mask; ± is over images. The sheet is of the network's own "
@@ -88,25 +88,20 @@ def measure_kind(
     return numbers
 
 
-def i13_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
+def measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
     """The measurements of I13, from the numbers of `measure_kind`, of two images or more."""
     changed = sum(int(numbers[f"{kind}: changed"].sum()) for kind in KINDS)
-    measurements = [declared("I13", "known pixels that are not the last y", changed)]
+    listed = [declared("I13", "known pixels that are not the last y", changed)]
     for part, kind in enumerate(KINDS):
         n = {name.removeprefix(f"{kind}: "): values for name, values in numbers.items() if name.startswith(kind)}
         known_off = float(n["known, mean square"].mean().sqrt())
         spread = float(n["unknown, variance over fills"].mean().sqrt())
         in_seam = seam_place(n, derived_generator(seed("I13"), 1, part))
         far = over_retrieved(n, derived_generator(seed("I13"), 2, part))
-        measurements += [
+        listed += [
             reported(f"{kind}: known pixels off by, RMS", known_off),
             declared("I13", f"{kind}: sd of unknown pixels over fills", spread),
             declared("I13", f"control: {kind}: seam", in_seam),
             reported(f"{kind}: distance to the truth", far),
         ]
-    return measurements
-
-
-def main() -> None:
-    """Measure I13 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "samples", claims=["I13"], draws=True)))
+    return listed

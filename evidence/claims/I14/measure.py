@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from drawing import CPU, SIGMA_L, Machine
-from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
-from narrower import how_narrow
+from ledger import Measurement, Record, declared, load_record, record, reported, seed
+from samples import CPU, SIGMA_L, Machine, how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
@@ -20,6 +19,7 @@ from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.samplers import denoise
 
+OPTIONS = {"draws": True}
 NETWORK = "cifar10_ncsn"
 PERCENTILE = 0.01
 N_COPIES = 500
@@ -54,7 +54,7 @@ def measure(n_test: int = 2_000, machine: Machine = CPU) -> Record:
         distances |= {f"{group}, {name}": to_nearest(images, candidates, function) for group, images in groups.items()}
     return record(
         "I14",
-        i14_measurements(distances),
+        measurements(distances),
         distances,
         data=f"{NETWORK}, I2's {len(samples)} samples, denoised; {len(training):,} training and {n_test:,} test images",
         note="Features are Inception's. Each image and its mirror image are compared with all training images.",
@@ -82,27 +82,21 @@ def to_nearest(images: Tensor, candidates: Tensor, function: FeatureFunction) ->
     return torch.minimum(*both)
 
 
-def i14_measurements(distances: Mapping[str, Tensor]) -> list[Measurement]:
+def measurements(distances: Mapping[str, Tensor]) -> list[Measurement]:
     """The measurements of I14, from the distances of each group to the nearest training image."""
     bounded = {
         "nearer than 99 % of test images": "samples",
         "control: denoised training images": "copies",
         "control: other test images": "unseen",
     }
-    measurements = []
+    listed = []
     for space in SPACES:
         limit = distances[f"held out, {space}"].quantile(PERCENTILE)
         near = {group: distances[f"{group}, {space}"] < limit for group in ("contrast", *bounded.values())}
         shares = {group: share(int(flags.sum()), len(flags)) for group, flags in near.items()}
-        measurements += [declared("I14", f"{label}, {space}", shares[group]) for label, group in bounded.items()]
-        measurements.append(reported(f"training images with the samples' contrast, {space}", shares["contrast"]))
+        listed += [declared("I14", f"{label}, {space}", shares[group]) for label, group in bounded.items()]
+        listed.append(reported(f"training images with the samples' contrast, {space}", shares["contrast"]))
         for group in ("samples", "held out"):
             median = float(distances[f"{group}, {space}"].median())
-            measurements.append(reported(f"median distance, {group}, {space}", median))
-    return measurements
-
-
-def main() -> None:
-    """Measure I14 as the command line says, and print its record."""
-    options = script_options(__doc__, "I14", claims=["I14"], draws=True)
-    show(measure(machine=options["machine"]))
+            listed.append(reported(f"median distance, {group}, {space}", median))
+    return listed

@@ -8,10 +8,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from drawing import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, draw
-from evolution import difference
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from narrower import differences, how_narrow, smaller_differences
+from ledger import Measurement, Record, declared, record, reported, seed
+from samples import (
+    CPU,
+    HOW_DRAWN,
+    SIGMA_L,
+    Drawing,
+    Machine,
+    difference,
+    differences,
+    draw,
+    how_narrow,
+    smaller_differences,
+)
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
@@ -30,6 +39,11 @@ from sbgm.measure import (
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
+OPTIONS = {
+    "folder": "samples",
+    "draws": True,
+    "more": {"--weights": {"default": "cifar10_ncsn", "help": "a shipped network's name, or a file (cifar10_ncsn)"}},
+}
 N_CONTROL = 1_000
 N_SHOWN = 64
 FID = "FID, 50,000 samples"
@@ -121,11 +135,3 @@ def object_measurements(images: dict[str, Tensor], real: Tensor) -> list[Measure
         measurements.append(declared("I2", f"{name}: HOG distance less that of the nearest control{ending}", less))
         measurements.append(reported(f"HOG distance, the nearest control{ending}", nearest))
     return measurements
-
-
-def main() -> None:
-    """Measure I2 as the command line says, and print its record."""
-    more = {
-        "--weights": {"default": "cifar10_ncsn", "help": "a shipped network's name, or a file (cifar10_ncsn)"},
-    }
-    show(measure(**script_options(__doc__, "samples", claims=["I2"], draws=True, more=more)))

@@ -1,20 +1,33 @@
 """I4: from noise to images (Fig. 4), by the distance of chains to real digits after each level."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from controls import blobs
-from drawing import CPU, FEATURES, SIGMA_L, Machine, digit_distance, judged_distance, wrong_digits
-from evolution import evolution, levels_farther
-from ledger import Measurement, Record, record, reported, script_options, seed, show
-from mnist_samples import mnist_samples
+from ledger import Measurement, Record, record, reported, seed
+from samples import (
+    CPU,
+    FEATURES,
+    SIGMA_L,
+    Machine,
+    as_rows,
+    digit_distance,
+    evolution,
+    judged_distance,
+    levels_farther,
+    mnist_samples,
+    wrong_digits,
+)
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate
 from sbgm.noise import perturb
 
+OPTIONS = {"folder": "samples", "draws": True}
 N_CONTROL = 1_000
 
 
@@ -33,12 +46,9 @@ def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: M
     }
     of_first = [digit_distance(x) for x in drawn.states]
     note = f"The denoised state is x + σ²s(x, σ); {FEATURES}. The ten distances are taken for independent."
-    measurements = [
-        *i4_measurements(**curves),
-        reported("levels clearly farther by the first classifier, states as they are", levels_farther(of_first)),
-    ]
-    tensors = {name: torch.tensor(curve) for name, curve in curves.items()}
-    return record("I4", measurements, tensors, note=note, **words)
+    of_first_label = "levels clearly farther by the first classifier, states as they are"
+    numbers = [*measurements(as_rows(curves)), reported(of_first_label, levels_farther(of_first))]
+    return record("I4", numbers, as_rows(curves), note=note, **words)
 
 
 def real_digits() -> list[Estimate]:
@@ -58,18 +68,6 @@ def no_digits() -> dict[str, list[Estimate]]:
     return {"turned": [judged_distance(turned)], "smooth": [judged_distance(smooth)]}
 
 
-def i4_measurements(
-    states: list[Estimate],
-    denoised: list[Estimate],
-    real: list[Estimate],
-    turned: list[Estimate],
-    smooth: list[Estimate],
-) -> list[Measurement]:
+def measurements(kept: Mapping[str, Tensor]) -> list[Measurement]:
     """The measurements of I4, from the distances after each level, σ_1 first, and those of `no_digits`."""
-    curves = {"states": states, "denoised": denoised, "real": real, "wrong": turned, "smooth": smooth}
-    return evolution("I4", "Fréchet distance", "digits", "turned digits", curves)
-
-
-def main() -> None:
-    """Measure I4 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "samples", claims=["I4"], draws=True)))
+    return evolution("I4", "Fréchet distance", "digits", "turned digits", kept)

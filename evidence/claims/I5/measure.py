@@ -11,13 +11,22 @@ import torch
 from torch import Tensor
 
 from controls import hidden_features, joined_halves, legible, place
-from drawing import CPU, SIGMA_L, Drawing, Machine, draw, judged_distance, narrower_width, weights_hash, wrong_digits
 from errors import largest, of_networks, rank_correlation, worst_over_best
 from laws import annealed_variance
-from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
-from levels import perceptrons
-from mnist_samples import SEED
-from recipes import kept_parts
+from ledger import Measurement, Record, declared, load_record, record, reported, seed
+from recipes import kept_parts, perceptrons
+from samples import (
+    CPU,
+    I1_SEED,
+    SIGMA_L,
+    Drawing,
+    Machine,
+    draw,
+    judged_distance,
+    narrower_width,
+    weights_hash,
+    wrong_digits,
+)
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import kept_folder, uniform_start
@@ -28,6 +37,7 @@ from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 
+OPTIONS = {"folder": "samples", "draws": True}
 N_SHEET = 16
 """Samples of each cell that are kept to be looked at."""
 PLACE = ["n_steps", "step_size"]
@@ -365,7 +375,7 @@ def map_of_mnist(
     for n_steps, step_size in places:
         how = {"seed": MNIST_SEED, "every_level": False}
         if (n_steps, step_size) == (100, 2e-5):
-            how = {"seed": SEED}  # the first of those that I1, I4 and I7 rest on
+            how = {"seed": I1_SEED}  # the first of those that I1, I4 and I7 rest on
         drawings.append(Drawing("mnist_ncsn", n_steps=n_steps, step_size=step_size, **common, **how))
     return measure_map(drawings, folder, some_images("mnist", "train"), judged_distance, machine)
 
@@ -402,8 +412,3 @@ def measure_map(
         sheets.append(sheet)
         drawn.append(samples)
     return torch.tensor(rows, dtype=torch.float64), torch.stack(sheets), drawn
-
-
-def main() -> None:
-    """Measure I5 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "samples", claims=["I5"], draws=True)))

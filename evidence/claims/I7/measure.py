@@ -5,19 +5,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from controls import joined_halves, moved, nearest_moved
-from drawing import CPU, SIGMA_L, Machine
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from mnist_samples import mnist_samples
+from controls import joined_halves, moved
+from ledger import Measurement, Record, declared, record, reported, seed
+from samples import CPU, SIGMA_L, SPACES, Machine, halves_of_test, mnist_samples, too_near
 from sbgm import derived_generator
-from sbgm.images.data import SPLITS, load_images, load_labels
-from sbgm.measure import Share, in_batches, nearest_neighbours, quantise, share, shown
-from sbgm.measure.classifier import JUDGE, load_classifier
+from sbgm.images.data import load_images, load_labels
+from sbgm.measure import nearest_neighbours, quantise, shown
+from sbgm.measure.classifier import JUDGE
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
-SPACES = ("pixels", "features")
-PERCENTILE = 0.01
+OPTIONS = {"folder": "samples", "draws": True}
 N_COPIES = 500
 N_SHOWN = 10
 """Samples that the record shows with their nearest neighbours."""
@@ -48,10 +46,10 @@ def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: M
         "data": f"{words['data']}, and 60,000 training images",
         "narrower": f"{words['narrower']}; copies moved by more than a pixel, turned or blended are not seen",
     }
-    return record("I7", i7_measurements(samples), tensors, note=note, **words)
+    return record("I7", measurements(samples), tensors, note=note, **words)
 
 
-def i7_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
+def measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
     """The measurements of I7 on samples (N, 1, 28, 28) of a network trained on a set's training images."""
     shares = too_near(comparisons(samples, data), data)
     bounded = {
@@ -92,50 +90,3 @@ def moved_apart(images: Tensor, ways: list[tuple[int, int]], generator: torch.Ge
     drawn = torch.randint(len(ways), (len(images),), generator=generator).tolist()
     parts = [moved(image[None], *ways[way]) for image, way in zip(images, drawn, strict=True)]
     return torch.cat(parts)
-
-
-def halves_of_test(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The test digits that set the quantiles, and those that are held against them."""
-    middle = len(values) // 2
-    return values[:middle], values[middle:]
-
-
-def too_near(groups: dict[str, Tensor], data: str) -> dict[str, dict[str, Share]]:
-    """The share of each group that is nearer to a training image than the 1st percentile of test images of their class.
-
-    Training images are moved by up to a pixel each way. Samples carry the noise σ_L of the ladder's last level. So
-    training and test images are given as much, lest the distances tell noise from its absence.
-
-    Args:
-        groups: images (N, 1, 28, 28), clamped and quantised first; their classes are the second classifier's.
-        data: "mnist" or "mnist_small".
-
-    Returns:
-        By group, for "pixels" and "features".
-    """
-    generator = derived_generator(seed("I7"), 1)
-    classifier = load_classifier(JUDGE)
-    training, test = (perturb(load_images(data, split), SIGMA_L, generator=generator) for split in SPLITS)
-    held_out, _ = halves_of_test(test)
-    labels, _ = halves_of_test(load_labels(data, "test"))
-    images = torch.cat([held_out, *groups.values()])
-    classes = {name: in_batches(classifier, shown(x)).argmax(dim=1) for name, x in groups.items()}
-    sizes = [len(held_out), *map(len, groups.values())]
-    shares: dict[str, dict[str, Share]] = {name: {} for name in groups}
-    for space, features in zip(SPACES, (shown, feature_space(data, classifier=JUDGE).function), strict=True):
-        near, *distances = nearest_moved(images, training, features).split(sizes)
-        limits = class_quantiles(near, labels, PERCENTILE)
-        for name, distance in zip(groups, distances, strict=True):
-            flagged = distance < limits[classes[name]]
-            shares[name][space] = share(int(flagged.sum()), len(flagged))
-    return shares
-
-
-def class_quantiles(values: Tensor, labels: Tensor, q: float) -> Tensor:
-    """The q-quantile of the values (N,) of each class 0 … K−1 by their labels (N,): (K,)."""
-    return torch.stack([values[labels == k].quantile(q) for k in range(int(labels.max()) + 1)])
-
-
-def main() -> None:
-    """Measure I7 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "samples", claims=["I7"], draws=True)))

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 
 from controls import retrieved, seam
-from drawing import CPU, SIGMA_L, Drawing, Machine, narrower_width
 from fills import beside_truth, draw_fills, kept_and_spread, over_fills, over_retrieved, seam_place
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, declared, record, reported, seed
+from samples import CPU, SIGMA_L, Drawing, Machine, narrower_width
 from sbgm.images import masks
 from sbgm.images.data import load_images, load_labels
 from sbgm.measure import estimate, in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, perturb
 
+OPTIONS = {"folder": "I8", "draws": True}
 DATA = "mnist_small"
 FIRST = 1_000
 """The first of the test digits that are filled in: those before it were seen when the measures were chosen."""
@@ -133,7 +134,7 @@ def measure(folder: Path, n_images: int = 50, n_steps: int = 100, machine: Machi
     tensors = filled_in(drawing, folder, n_images, machine)
     return record(
         "I8",
-        i8_measurements(tensors),
+        measurements(tensors),
         tensors,
         data=f"mnist_ncsn; test images {FIRST} to {FIRST + n_images - 1} of {DATA}, uncurated, and for the controls "
         f"{N_CONTROL:,} from {FIRST_CONTROL} on; 60,000 training digits",
@@ -162,10 +163,10 @@ def filled_in(drawing: Drawing, folder: Path, n_images: int, machine: Machine) -
     return {"images": quantise(images), "fills": quantise(fills), "masks": known, **numbers, **control_numbers()}
 
 
-def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
+def measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
     """The measurements of I8, from the numbers of `measure_kind` and `control_numbers`, of two images or more."""
     changed = sum(int(numbers[f"{kind}: changed"].sum()) for kind in masks.KINDS)
-    measurements = [declared("I8", "known pixels that are not the last y", changed)]
+    listed = [declared("I8", "known pixels that are not the last y", changed)]
     for kind in masks.KINDS:
         n, of_controls = (
             {name.removeprefix(start): x for name, x in numbers.items() if name.startswith(start)}
@@ -176,7 +177,7 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
         less_of_controls = estimate(of_controls["mean digit, clear"] - of_controls["retrieved parts, clear"])
         known_off = float(n["known, mean square"].mean().sqrt())
         spread = float(n["unknown, variance over fills"].mean().sqrt())
-        measurements += [
+        listed += [
             reported(f"{kind}: known pixels off by, RMS", known_off),
             declared("I8", f"{kind}: sd of unknown pixels over fills", spread),
             declared("I8", f"{kind}: clear digits, fills minus a mean digit", more),
@@ -186,12 +187,7 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
             reported(f"{kind}: seam", seam_place(n, derived_generator(seed("I8"), 0, 0, 1))),
         ]
         for name in ("fills", "retrieved parts", "mean digit"):
-            measurements.append(reported(f"{kind}: clear digits, {name}", estimate(n[f"{name}, clear"])))
-            measurements.append(reported(f"{kind}: sure of the class, {name}", estimate(n[f"{name}, sure"])))
-        measurements.append(reported(f"{kind}: class kept by the first classifier", estimate(n["class kept"])))
-    return measurements
-
-
-def main() -> None:
-    """Measure I8 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "I8", claims=["I8"], draws=True)))
+            listed.append(reported(f"{kind}: clear digits, {name}", estimate(n[f"{name}, clear"])))
+            listed.append(reported(f"{kind}: sure of the class, {name}", estimate(n[f"{name}, sure"])))
+        listed.append(reported(f"{kind}: class kept by the first classifier", estimate(n["class kept"])))
+    return listed

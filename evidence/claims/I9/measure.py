@@ -1,6 +1,7 @@
 """I9, the last row of Table 1: FID, KID and Inception Score of a network on colour images, in Inception's features.
 
-A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples of each that the run kept.
+A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples of each that the run kept. Without
+weights, the hours are counted that the paper's network would take.
 """
 
 import math
@@ -9,11 +10,12 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from curve import Entry, NamedSampler, draw_entry, renewing
-from drawing import CPU, Machine
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from narrower import PAPERS_SAMPLES, differences, smaller_differences
+from ledger import Measurement, Record, declared, record, reported, seed
+from samples import CPU, PAPERS_SAMPLES, Machine, differences, smaller_differences
+from sbgm import RefineNet, geometric_sigmas
 from sbgm.guard import checked
 from sbgm.images.data import SETS
 from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
@@ -32,7 +34,22 @@ from sbgm.measure.inception import require_enough
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.networks import ScoreNetwork
 
+OPTIONS = {
+    "folder": "samples",
+    "draws": True,
+    "more": {
+        "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "of samples, at least 2,560 (50,000)"},
+        "--sampler": {
+            "default": "annealed",
+            "choices": ("annealed", "renewing"),
+            "help": "Algorithm 1, or one of 50 steps",
+        },
+        "--weights": {"help": "a network's name, a file, or a run's folder; without it the hours are counted"},
+    },
+}
 N_STEPS = 100  # T of Algorithm 1
+A100 = 0.3 * 312e12 * 3_600
+"""Operations an hour, at an assumed 30 % of its peak in bfloat16."""
 N_CHOOSING = 1_000  # samples of each checkpoint
 N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
 N_KERNEL = 10_000  # of the reference, for KID, whose work is quadratic
@@ -93,13 +110,35 @@ def checkpoint_fid(samples: Tensor, real: FeatureStatistics) -> float:
     return float((mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum())
 
 
+def record_hours() -> Record:
+    """Count the hours that the paper's settings would take, from the operations of one evaluation of one image.
+
+    A training step costs three evaluations an image, one forward and about twice as much backward.
+    """
+    papers = RefineNet(geometric_sigmas(1.0, 0.01, 10), channels=128).to("meta")  # which computes nothing but shapes
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        papers.output(torch.empty(1, 3, 32, 32, device="meta"), torch.zeros(1, dtype=torch.long, device="meta"))
+    evaluation = counter.get_total_flops()
+    to_train = 3 * evaluation * 128 * 200_000  # a batch of 128 images, 200,000 steps
+    to_draw = evaluation * 1_000 * PAPERS_SAMPLES
+    return record(
+        "I9",
+        [
+            reported("hours of training, one A100 at an assumed 94 TFLOP/s", to_train / A100),
+            reported("hours of drawing 50,000 samples, the same", to_draw / A100),
+        ],
+        note="Hours from the operations of the paper's settings; the rate is an assumption, 30 % of the peak in "
+        "bfloat16.",
+    )
+
+
 @checked
 def measure(
     folder: Path,
     n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
     sampler: str = "annealed",
     batch_size: int = 500,
-    weights: str = "cifar10_ncsn",
+    weights: str | None = None,
     machine: Machine = CPU,
 ) -> Record:
     """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
@@ -110,9 +149,11 @@ def measure(
         sampler: "annealed", which is Algorithm 1 with the paper's 1,000 evaluations, or "renewing", of 50.
         batch_size: chains side by side.
         weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
-            samples is taken.
+            samples is taken; None counts the hours.
         machine: where the network runs.
     """
+    if weights is None:
+        return record_hours()
     inception = Inception(device=machine.device)
     real = reference_for("cifar10", feature_space("cifar10", inception), "train")
     statistics = feature_statistics(real.features)
@@ -140,7 +181,7 @@ def measure(
     on_gpu = torch.device(machine.device).type == "cuda"
     return record(
         "I9",
-        i9_measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
+        measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
         {"samples": quantise(samples[:N_SHOWN])},
         data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
         f"{N_KERNEL:,} for KID",
@@ -164,7 +205,7 @@ def measure(
     )
 
 
-def i9_measurements(
+def measurements(
     n_samples: int,
     distance: Estimate,
     kernel: Estimate,
@@ -191,17 +232,3 @@ def i9_measurements(
         choice = "for choosing a checkpoint; not comparable with FID of 50,000"
         measured.append(reported(f"FID of {N_CHOOSING:,} samples, {choice}", chosen))
     return measured
-
-
-def main() -> None:
-    """Measure I9 as the command line says, and print its record."""
-    more = {
-        "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "of samples, at least 2,560 (50,000)"},
-        "--sampler": {
-            "default": "annealed",
-            "choices": ("annealed", "renewing"),
-            "help": "Algorithm 1, or one of 50 steps",
-        },
-        "--weights": {"default": "cifar10_ncsn", "help": "a network's name, a file, or a run's folder (cifar10_ncsn)"},
-    }
-    show(measure(**script_options(__doc__, "samples", claims=["I9"], draws=True, more=more)))

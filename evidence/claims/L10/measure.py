@@ -6,7 +6,7 @@ import math
 import torch
 
 from laws import MEAN, transition
-from ledger import Record, declared, record, reported, script_options, show
+from ledger import Record, declared, record, reported
 from sbgm.noise import geometric_sigmas
 
 SIGMAS = geometric_sigmas(20.0, 1.0, 10)
@@ -41,13 +41,6 @@ def measure() -> Record:
             *(reported(f"steps at σ = {sigma:.2g}", n) for sigma, n in zip(sigmas, steps, strict=True)),
             reported("largest eigenvalue off 1", max(masses_off)),
         ],
-        {"steps": torch.tensor(steps, dtype=torch.float64)},
         data="the paper's mixture, exact scores, σ from 20 to 1",
         note="Steps until what a chain remembers of its side has fallen by a factor of e, by the exact law.",
     )
-
-
-def main() -> None:
-    """Measure L10 as the command line says, and print its record."""
-    script_options(__doc__, "L10", claims=["L10"])
-    show(measure())

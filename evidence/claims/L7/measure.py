@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from errors import of_networks
-from ledger import Measurement, Record, claims, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, claims, declared, record, reported, seed
 from recipes import DATA_STD, FIGURE2_AUTHORS, Training, kept_parts
 from sbgm import MLP, derived_generator, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.guard import Batch, NonNegative, Positive, Score, checked
@@ -23,6 +23,7 @@ from sbgm.images.drawing import kept_folder
 from sbgm.measure import relative_squared_error
 from sbgm.measure.scores import Means, nearest_modes
 
+OPTIONS = {"folder": "L7"}
 N_POINTS = 20_000
 SIGMAS = (0.0, 20.0)
 LONGER = dataclasses.replace(FIGURE2_AUTHORS, n_steps=40_000, one_cycle=True)
@@ -132,7 +133,7 @@ def measure(folder: Path) -> Record:
         narrower.append("by Fig. 2's recipe, networks that see points as they are have not learned")
     return record(
         "L7",
-        l7_measurements(errors),
+        measurements(errors),
         errors,
         narrower="; ".join(narrower),
         data="the paper's mixture; Fig. 2's perceptron, six seeds, or twelve in units of std",
@@ -147,7 +148,7 @@ def has_learned(errors: Mapping[str, Tensor], arm: str) -> bool:
     return all(float(errors[f"{arm}: {kind}"].max()) <= bounds[label].high for kind, label in CONTROLS.items())
 
 
-def l7_measurements(errors: Mapping[str, Tensor]) -> list[Measurement]:
+def measurements(errors: Mapping[str, Tensor]) -> list[Measurement]:
     """The measurements of L7, from the errors (seeds, 2) of each arm and each of KINDS, such as "ARM: far"."""
     ratios = []
     of_arms = []
@@ -168,8 +169,3 @@ def l7_measurements(errors: Mapping[str, Tensor]) -> list[Measurement]:
         worst = max(float(errors[f"{arm}: {kind}"].max()) for arm in BOUNDED)
         controls.append(declared("L7", label, worst))
     return [*ratios, *controls, *of_arms]
-
-
-def main() -> None:
-    """Measure L7 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "L7", claims=["L7"])))

@@ -3,11 +3,16 @@
 What is done is kept; a run that was stopped goes on with the next network.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from ledger import Record, script_options, show
+from torch import Tensor
+
+from ledger import Measurement, Record
+from plane import draw_shares, record_shares, share_measurements
 from sbgm import ConditionalMLP
-from shares import draw_shares, record_shares
+
+OPTIONS = {"folder": "L8"}
 
 
 def measure(folder: Path) -> Record:
@@ -17,6 +22,6 @@ def measure(folder: Path) -> Record:
     return record_shares("L8", "networks", shares, narrower=words)
 
 
-def main() -> None:
-    """Measure L8 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "L8", claims=["L8"])))
+def measurements(kept: Mapping[str, Tensor]) -> list[Measurement]:
+    """The measurements of L8, from the shares of the networks."""
+    return share_measurements("L8", "networks", kept["shares"])

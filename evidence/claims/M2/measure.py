@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,13 +12,14 @@ from tqdm import tqdm
 import ledger
 from errors import of_networks
 from figure1 import train_figure1
-from ledger import Measurement, Record, declared, record, reported, script_options, show
+from ledger import Measurement, Record, declared, record, reported
 from recipes import Figure1
 from sbgm.files import load_tensors, save_tensors
 from sbgm.images.data import load_images
 from sbgm.images.devices import hardware
 from sbgm.measure import Estimate, estimate
 
+OPTIONS = {"folder": "M2"}
 # --- its curves -------------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +84,7 @@ def measure(folder: Path) -> Record:
     curves = {kind: torch.stack([losses[kind, seed] for seed in range(N_RUNS)]) for kind in M2_NOISE}
     return record(
         "M2",
-        m2_measurements(**curves),
+        measurements(curves),
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
         narrower=f"{N_RUNS} runs of each kind, with a quarter of the paper's batch and a tenth of its iterations",
@@ -92,12 +94,14 @@ def measure(folder: Path) -> Record:
     )
 
 
-def m2_measurements(raw: Tensor, noised: Tensor) -> list[Measurement]:
-    """The measurements of M2, of long loss curves, (R, T) each for R runs.
+def measurements(curves: Mapping[str, Tensor]) -> list[Measurement]:
+    """The measurements of M2, of long loss curves "raw" and "noised", (R, T) each for R runs.
 
     The ratio of scatters is the geometric mean over pairs of runs, every other number that of the worst run. At noise σ
     no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²): CIFAR-10's declared bound.
     """
+    raw = curves["raw"]
+    noised = curves["noised"]
     spreads = [torch.tensor([relative_spread(losses) for losses in kind]) for kind in (raw, noised)]
     log_ratios = (spreads[0] / spreads[1]).log10()  # of pairs
     lowest_mean = min(float(losses.double().unfold(0, 100, 1).mean(dim=1).min()) for losses in noised)
@@ -129,8 +133,3 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
     file.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
     return losses
-
-
-def main() -> None:
-    """Measure M2 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "M2", claims=["M2"])))

@@ -8,23 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from drawing import narrower_width
-from errors import of_networks
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from levels import (
-    N_NETWORKS,
-    estimates,
-    level_by_level,
-    off_dimension,
-    perceptrons,
-    spread,
-)
+from errors import estimates, level_by_level, of_networks, off_dimension, spread
+from ledger import Measurement, Record, declared, record, reported, seed
+from recipes import N_PERCEPTRONS, perceptrons
+from samples import narrower_width
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, ratio
 from sbgm.networks import ImageMLP
 
+OPTIONS = {"folder": "perceptrons"}
 N_IMAGES = 1_000
 REFINENET = "mnist_ncsn"
 D = 784
@@ -54,25 +48,25 @@ def measure(folder: Path) -> Record:
     refinenet = load_network(REFINENET)
 
     tensors = {
-        "refinenet": level_by_level(refinenet, mnist, refinenet.sigmas, generator=generator_for(N_NETWORKS)),
+        "refinenet": level_by_level(refinenet, mnist, refinenet.sigmas, generator=generator_for(N_PERCEPTRONS)),
         "held_out": of_networks_at(trained, held_out),
         "training": of_networks_at(trained, load_images("digits")),
         "twins": of_networks_at(twins, held_out),
     }
     return record(
         "N1",
-        n1_measurements(tensors),
+        measurements(tensors),
         tensors,
         narrower=f"{narrower_width()}one training; the perceptrons, not at their optimum on held-out digits, "
         "decide nothing but the comparison of λ",
         data=f"{len(mnist):,} MNIST test digits, 360 held-out and 1,437 training digits of 8×8 pixels",
         note="Of the RefineNet ± is of the images, of the perceptrons of five trainings.",
         networks=[REFINENET],
-        facts={"n_networks": N_NETWORKS},
+        facts={"n_networks": N_PERCEPTRONS},
     )
 
 
-def n1_measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
+def measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
     """The measurements of N1, from (4, L, 2) of the RefineNet and (networks, 4, L, 2) of perceptrons and twins."""
     by_twin = tensors["twins"][:, 1, :3, 0] / tensors["held_out"][:, 1, :3, 0]
     least = by_twin.min(dim=1).values
@@ -100,8 +94,3 @@ def of_refinenet(levels: Tensor) -> list[Measurement]:
         reported("RefineNet: smallest λℓ", min(estimates(losses))),
         reported("RefineNet: largest λℓ", largest),
     ]
-
-
-def main() -> None:
-    """Measure N1 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "perceptrons", claims=["N1"])))

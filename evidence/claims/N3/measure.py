@@ -5,6 +5,7 @@ What is done is kept; a run that was stopped goes on with the next network.
 
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from errors import of_networks
 from laws import annealed_variance, annealed_weight
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, declared, record, reported, seed
 from recipes import DATA_STD, MixtureTraining, kept_parts, level_errors, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.images.drawing import kept_folder
 from sbgm.measure import Estimate, component_stds, mode_weights
 
+OPTIONS = {"folder": "N3"}
 N_SEEDS = 5
 N_CHAINS = 12_800
 N_STEPS = 30_000
@@ -54,13 +56,13 @@ def measure(folder: Path) -> Record:
     """Measure N3: the samples and the errors of five networks of each kind."""
     place = kept_folder(folder / "networks", {"runs": RUNS, "n_steps": N_STEPS, "n_chains": N_CHAINS})
     parts = list(kept_parts(measure_network, len(RUNS), seed=seed("N3"), folder=place))
-    errors, samples = (torch.cat([part[name] for part in parts]) for name in ("errors", "samples"))
-    measurements = n3_measurements(errors, samples)
-    log_ratio = next(m.value for m in measurements if m.label == LOG_RATIO)
+    kept = {name: torch.cat([part[name] for part in parts]) for name in ("errors", "samples")}
+    numbers = measurements(kept)
+    log_ratio = next(m.value for m in numbers if m.label == LOG_RATIO)
     return record(
         "N3",
-        measurements,
-        {"errors": errors, "samples": samples},
+        numbers,
+        kept,
         narrower="in two dimensions, on one mixture; the score's squared error is "
         f"{10**log_ratio:.1f} times denoising's",
         data="the paper's mixture, five networks of each kind",
@@ -69,8 +71,10 @@ def measure(folder: Path) -> Record:
     )
 
 
-def n3_measurements(errors: Tensor, samples: Tensor) -> list[Measurement]:
-    """The measurements of N3, from the errors (N, L) and the samples (N, 3) of networks in the order of RUNS."""
+def measurements(kept: Mapping[str, Tensor]) -> list[Measurement]:
+    """The measurements of N3, from the "errors" (N, L) and the "samples" (N, 3) of networks in the order of RUNS."""
+    errors = kept["errors"]
+    samples = kept["samples"]
     by_kind = {kind: slice(i, None, len(OBJECTIVES)) for i, kind in enumerate(OBJECTIVES)}
     denoising, sliced = (samples[by_kind[kind]] for kind in OBJECTIVES)
     stds = [of_networks(of_mode) for of_mode in (sliced / denoising)[:, 1:].T]
@@ -108,8 +112,3 @@ def n3_measurements(errors: Tensor, samples: Tensor) -> list[Measurement]:
             Estimate(float(sliced[:, 0].mean()) - law, of_networks(sliced[:, 0]).se),
         ),
     ]
-
-
-def main() -> None:
-    """Measure N3 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "N3", claims=["N3"])))

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from controls import joined_halves, legible
 from errors import bootstrap, rank_correlation
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, declared, record, reported, seed
 from recipes import DigitsTraining, kept_parts, train_digits
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
@@ -23,6 +23,7 @@ from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 from sbgm.training import n_parameters
 
+OPTIONS = {"folder": "N4"}
 N_SEEDS = 3
 N_SAMPLES = 1_000
 N_LATE = 6  # checkpoints over the second half of one run
@@ -80,12 +81,9 @@ def measure(folder: Path, iterations: int = 3_000) -> Record:
         shape["seed"] = settings.seed - seed("N4")
         parts.append(pandas.DataFrame(shape | {name: found[name].numpy() for name in COLUMNS}))
     table = pandas.concat(parts, ignore_index=True).astype({"iteration": int, "n_parameters": int})
-    halves = joined_halves(images[:N_SAMPLES], load_labels("digits")[:N_SAMPLES])
-    noisy = perturb(halves, SIGMA_L, generator=derived_generator(seed("N4"), 1))
-    of_halves = frechet_distance(shown(noisy).flatten(1), held_out.flatten(1)).value
     return record(
         "N4",
-        n4_measurements(table, of_halves),
+        measurements(table),
         table,
         data=f"digits, {len(images):,} for training, {len(held_out)} held out",
         note=f"Fréchet distances in pixels as shown, {N_SAMPLES:,} samples each by Algorithm 1, the paper's T and ε.",
@@ -99,14 +97,21 @@ def each_seed(settings: list[DigitsTraining]) -> list[DigitsTraining]:
     return [dataclasses.replace(s, seed=seed("N4") + part) for s in settings for part in range(N_SEEDS)]
 
 
-def n4_measurements(table: pandas.DataFrame, of_halves: float) -> list[Measurement]:
+def distance_of_halves() -> float:
+    """The distance of joined halves of digits to held-out digits, beyond which samples show no digits."""
+    halves = joined_halves(load_images("digits")[:N_SAMPLES], load_labels("digits")[:N_SAMPLES])
+    noisy = perturb(halves, SIGMA_L, generator=derived_generator(seed("N4"), 1))
+    return frechet_distance(shown(noisy).flatten(1), load_images("digits", "test").flatten(1)).value
+
+
+def measurements(table: pandas.DataFrame) -> list[Measurement]:
     """The measurements of N4 on the networks; what is only reported has no interval.
 
     Args:
         table: a row a network: its "run", "network" or a "late" checkpoint, its width, n_blocks, norm and seed, and
             COLUMNS. The seeds of a network stand side by side, the checkpoints of a late run too.
-        of_halves: the distance of joined halves of digits, beyond which samples show no digits.
     """
+    of_halves = distance_of_halves()
     rows, late_rows = (table[table["run"] == run] for run in ("network", "late"))
     loss, distance, readable = (
         side_by_side(rows, name, N_SEEDS) for name in ("held_out_loss", "frechet_held_out", "legible")
@@ -167,14 +172,3 @@ def _mean(values: Iterable[float]) -> float:
 def _agreement(loss: Tensor, distance: Tensor) -> float:
     """The rank correlation of loss and distance over the settings, the mean of the seeds: (settings, seeds) each."""
     return _mean(rank_correlation(*pair) for pair in zip(loss.T, distance.T, strict=True))
-
-
-def read_table(path: Path) -> pandas.DataFrame:
-    """The table of a record's file, as it was written."""
-    exactly = dict.fromkeys(COLUMNS[2:], float)  # which not every version of pandas reads by itself
-    return pandas.read_csv(path, converters=exactly, keep_default_na=False)
-
-
-def main() -> None:
-    """Measure N4 as the command line says, and print its record."""
-    show(measure(**script_options(__doc__, "N4", claims=["N4"])))

@@ -9,7 +9,7 @@ import pandas
 import torch
 from torch import Tensor
 
-from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from ledger import Measurement, Record, declared, record, reported, seed
 from sbgm import (
     MLP,
     denoising_score_matching_loss,
@@ -78,7 +78,7 @@ def cost_table(costs: dict[int, Tensor]) -> Table:
     return pandas.DataFrame(rows)
 
 
-def s8_measurements(table: Table) -> list[Measurement]:
+def measurements(table: Table) -> list[Measurement]:
     """The measurements of S8, from the table."""
     of_dim = table.set_index("D")
 
@@ -107,16 +107,10 @@ def measure() -> Record:
     table = cost_table({dim: step_costs(dim) for dim in DIMS})
     return record(
         "S8",
-        s8_measurements(table),
+        measurements(table),
         table,
         narrower="a perceptron, where the paper means deep networks",
         data=f"Fig. 2's perceptron, random points of D coordinates, {BATCH_SIZE} a step",
         note="CPU time on one thread. The ratios depend on the network and the library.",
         facts={"n_rounds": N_ROUNDS, "batch_size": BATCH_SIZE},
     )
-
-
-def main() -> None:
-    """Measure S8 as the command line says, and print its record."""
-    script_options(__doc__, "S8", claims=["S8"])
-    show(measure())
