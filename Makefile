@@ -73,11 +73,12 @@ lint: $(ALL)  ##! check the code's style, the library's types, and the notebooks
 notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form we commit
 	$(PY) tools/notebooks.py build
 
-reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
-	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) evidence/page.py && exit $$status
+reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then confirm every claim of the ledger
+	$(PY) tools/notebooks.py run runs/reproduce
+	$(PY) -m pytest evidence/tests/test_claims.py
 
 ledger: $(ALL)  ##! rebuild evidence/README.md, the table of claims
-	$(PY) evidence/page.py --write
+	$(PY) evidence/page.py
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/digits.py

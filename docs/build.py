@@ -43,7 +43,7 @@ def main() -> int:
     folder = options.folder.resolve()
     for name in ("source", "doctrees", "html", "jupyter_execute"):  # nothing stays of a page whose source is gone
         shutil.rmtree(folder / name, ignore_errors=True)
-    series = [*pages_in(ROOT / "notebooks"), *pages_in(ROOT / "evidence")]
+    series = pages_in(ROOT / "notebooks")
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])

@@ -59,7 +59,7 @@ try](../playground.md#play-{scene}).*
 
 
 class Page:
-    """A notebook of the series: a chapter, the lab notebook of its number, or one hour, which has none.
+    """A notebook of the series: a chapter, or one hour, which has no number.
 
     Args:
         path: of its file.

@@ -10,7 +10,7 @@ from chapters import Page
 HEAD = """# Formulas
 
 Every numbered equation and algorithm of the paper, and the formulas without a number that the chapters use: the name in
-`sbgm` that computes it, and the chapter or the lab notebook that explains it. The notation is that of the
+`sbgm` that computes it, and the chapter that explains it. The notation is that of the
 [glossary](notebooks/glossary.md).
 """
 
@@ -22,7 +22,7 @@ def load() -> list[dict]:
 
 def page(series: list[Page]) -> str:
     """The page as Markdown."""
-    places = {(notebook.is_chapter, notebook.number): notebook.place for notebook in series}
+    places = {notebook.number: notebook.place for notebook in series}
     lines = [HEAD]
     for group in load():
         lines += [f"## {group['title']}", ""]
@@ -31,15 +31,14 @@ def page(series: list[Page]) -> str:
     return "\n".join(lines)
 
 
-def entry(formula: dict, places: dict[tuple[bool, int], str]) -> list[str]:
-    """One formula: its name, the formula, and where it leads; `places` are of chapters (True) and labs, by number."""
+def entry(formula: dict, places: dict[int | None, str]) -> list[str]:
+    """One formula: its name, the formula, and where it leads; `places` are of chapters, by number."""
     lines = [f"({anchor(formula)})=", f"### {formula['id']}: {formula['title']}", ""]
     if "tex" in formula:
         lines += ["$$", formula["tex"], "$$", ""]
     links = [formula["where"]]
     links += [f"{{py:obj}}`{name.removeprefix('sbgm.')} <{documented(name)}>`" for name in formula["names"]]
-    links += [f"[chapter {int(number)}]({places[True, int(number)]})" for number in formula["chapters"]]
-    links += [f"[lab {int(number)}]({places[False, int(number)]})" for number in formula.get("labs", [])]
+    links += [f"[chapter {int(number)}]({places[int(number)]})" for number in formula["chapters"]]
     lines += [" · ".join(links), ""]
     return lines + ([formula["note"], ""] if "note" in formula else [])
 

@@ -134,43 +134,6 @@ class NamedSampler:
         return cost_of(self.states)[1]
 
 
-def best_step_size(sigma_min: float, ratio: float, n_steps: int) -> float:
-    """The ε, in the paper's convention, that brings the variance of chains nearest to σ_i² (NCSNv2's technique 4).
-
-    Chains that come at the width of the level before have after T steps s_T²/σ_i² = (1 − η)^{2T} (γ² − b) + b, with
-    η = ε/(2σ_L²) and b = 2η/(1 − (1 − η)²) = 1/(1 − η/2), for data that are a point (Proposition 3, which writes ε for
-    h = ε/2). It is the same at every level, and above 1. CIFAR-10 (σ_L = .01, T = 5, 232 levels from 50) gives 1.24e-5,
-    the published 6.2e-6 of x + hs + √(2h) z.
-
-    Args:
-        sigma_min: σ_L.
-        ratio: γ = σ_{i−1}/σ_i > 1.
-        n_steps: T.
-    """
-    largest = 2 * sigma_min**2  # η = 1; beyond it chains overshoot
-
-    def width(step_size: float) -> float:
-        eta = step_size / largest
-        settled = 1 / (1 - eta / 2)
-        remembered = (1 - eta) ** (2 * n_steps)
-        return remembered * (ratio**2 - settled) + settled
-
-    # Golden section, because the width falls and then rises. It is written out, and not scipy's, because recorded
-    # samples depend on the last bit of its result.
-    golden = (math.sqrt(5) - 1) / 2
-    low = 1e-9
-    high = 1.0
-    for _ in range(100):
-        part = golden * (high - low)
-        left = high - part
-        right = low + part
-        if width(largest * left) < width(largest * right):
-            high = right
-        else:
-            low = left
-    return largest * (low + high) / 2
-
-
 def sampler_within(label: str, budget: int, sigmas: Sequence[float] | Tensor, *, denoise_last: bool) -> NamedSampler:
     """The sampler and schedule of a label that asks for the score as often as the budget allows.
 
@@ -238,7 +201,6 @@ RENEWING = (
     ("renewing all", math.inf, True),
     ("renewing all, not clamped", math.inf, False),
 )
-CHOSEN_FROM_TOP = ("ancestral, geometric", "multistep, power")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,28 +225,16 @@ class Entry:
         return self.sampler.evaluations
 
 
-def entries(sigmas: Tensor) -> list[Entry]:
-    """Every sampler at every budget of `BUDGETS`, for a network with this ladder; Algorithm 1 at two larger ones too.
+def entries() -> list[Entry]:
+    """Every sampler at every budget of `BUDGETS` on the paper's ladder, and Algorithm 1 at two larger budgets.
 
     Algorithm 1 is the paper's: σ from 1 to .01 in 10 levels, ε = 2e-5, from uniform noise. The samplers that go from
-    level to level, `renewing` among them, run between the same ends, and end with a denoising step. Where the network's
-    σ_1 is larger, there are curves from there as well, and one of Algorithm 1 as NCSNv2 runs it: on the network's whole
-    ladder, with ε by technique 4, and denoised at the end.
-
-    Args:
-        sigmas: the network's ladder.
+    level to level, `renewing` among them, run between the same ends, and end with a denoising step.
     """
-    own = tuple(sigmas.tolist())
-    wide = own[0] > 1.01 * PAPER_LADDER[0]
     found = []
     for budget in (*BUDGETS, MIDDLE, FULL):
         sampler = sampler_within("annealed", budget, PAPER_LADDER, denoise_last=False)
         found.append(Entry("Algorithm 1", sampler, "uniform", clamped=False))
-    if wide:
-        for n_steps in (1, FULL // len(own)):
-            step_size = best_step_size(own[-1], own[0] / own[1], n_steps)
-            sampler = NamedSampler("annealed", own, step_size, n_steps, denoise_last=True)
-            found.append(Entry("Algorithm 1, NCSNv2", sampler, "mean", clamped=False))
     for budget in BUDGETS:
         for label in CHOSEN:
             found.append(Entry(label, sampler_within(label, budget, PAPER_LADDER, denoise_last=True), "fitted"))
@@ -292,10 +242,6 @@ def entries(sigmas: Tensor) -> list[Entry]:
         found.append(Entry("multistep, power, not clamped", multistep, "fitted", clamped=False))
         for label, c, clamped in RENEWING:
             found.append(Entry(label, renewing(PAPER_LADDER[0], PAPER_LADDER[-1], budget, c), "fitted", clamped))
-        if wide:
-            for label in CHOSEN_FROM_TOP:
-                sampler = sampler_within(label, budget, own, denoise_last=True)
-                found.append(Entry(f"{label}, from σ₁", sampler, "mean"))
     return found
 
 
@@ -480,7 +426,7 @@ def measure_curve(
         machine: where the network runs.
     """
     model = machine.prepared(load_network(network))
-    wanted = (guided_entries if isinstance(model, DigitNetwork) else entries)(model.sigmas)
+    wanted = guided_entries(model.sigmas) if isinstance(model, DigitNetwork) else entries()
     digits = some_images("mnist_small", "train", N_FITTED)
 
     stem = weights_file(network).stem

@@ -12,7 +12,8 @@ The rules:
    bounds, the day and the seed. A command draws what its record says: while the bounds stand, the record's seed is the
    seed. Who changes a measure or a bound after a number has been seen says so in `HISTORY.md`, and measures again. A
    changed bound changes the hash, so the claim waits to be measured again, on a new seed. A changed measure takes a
-   changed label, so that it waits as well. Of a tree without its history the hash tells what the commit would.
+   changed label, so that it waits as well. A record keeps the bounds of those that it replaces, and the page lists what
+   became milder or harsher. Of a tree without its history the hash tells what the commit would.
 2. A bound on what the paper's sentence says tests the paper's statement. Where it is missed, the claim is "not
    reproduced".
 3. A `control` is a bound on anything else: on known images or fields that the measure must tell apart, on how much was
@@ -144,11 +145,13 @@ class Claim:
         chapter: the number of the chapter that teaches it.
         measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
         found: what came out, a sentence with the labels of the record's measurements in braces, see `filled`.
-        again: what came out of the second training of its network, if it was measured on one; as `found`.
         missed: a clause on which number missed or straddles its bound, shown where one does; as `found`.
         mark, narrow: in what the measurement is narrower than the statement: a mark that the page explains, and words.
         reported: why it is "reported" where nothing fails, if it is.
         waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
+        known: whether an earlier number was known when a bound was set: a pilot's, or an older measurement's.
+        identity: whether it is one, which only a fault of the code could miss; the page then says "checked".
+        beside: the id of the claim in whose row the page tells it, if it has none of its own.
         main: whether it is one of some twenty that carry the paper, which the page tells first.
         images: whether it is settled on images, or with a network for images.
         ships: the files of its record that chapters load, which lie in `results_folder()`, such as "I8.safetensors".
@@ -162,12 +165,14 @@ class Claim:
     measure: str
     expect: str
     found: str
-    again: str = ""
     missed: str = ""
     mark: str = ""
     narrow: str = ""
     reported: str = ""
     waits: str = ""
+    known: bool = False
+    identity: bool = False
+    beside: str = ""
     main: bool = False
     images: bool = False
     ships: Sequence[str] = ()
@@ -367,6 +372,8 @@ class Record:
         commit: in which its bounds were declared.
         bounds: the hash of its bounds as they were declared, see `bounds_hash`.
         seed: that it was drawn from, see `seed`.
+        before: the bounds of the records that it replaced, where they were others: for each its day and, by label, the
+            ends, as `claim.toml` has them.
         facts: the processor ("hardware"), torch's version, the hashes of the networks that it was measured with, the
             command, how it was measured, and if it rests on a file, that "file" and its "sha256".
     """
@@ -382,6 +389,7 @@ class Record:
     bounds: str = ""
     seed: int = 0
     facts: Facts = dataclasses.field(default_factory=dict)
+    before: tuple[Facts, ...] = ()
 
     def of_kind(self, kind: str) -> list[Measurement]:
         """Its measurements that are "expected", "guard" or "reported", in their order."""
@@ -410,6 +418,34 @@ class Record:
 def reads(record: Record) -> str:
     """The word of a claim as its reader finds it: the record's, or WAITS where it was held to other bounds than now."""
     return record.status if record.bounds == bounds_hash(claims()[record.id]) else WAITS
+
+
+def changes(record: Record) -> set[str]:
+    """What became of a claim's bounds after a number was known: "milder", "harsher" or "changed"; none of them if none.
+
+    A wider interval is milder, a narrower one harsher; any other, and a label that is gone, changed. A new label, where
+    none is gone, is harsher.
+    """
+    now = {label: (bound.low, bound.high) for label, bound in claims()[record.id].bounds.items()}
+    words = set()
+    for earlier in record.before:
+        bounds = {label: Bound(**ends) for label, ends in earlier["bounds"].items()}
+        held = {label: (bound.low, bound.high) for label, bound in bounds.items()}
+        if held.keys() < now.keys():
+            words.add("harsher")
+        for label, (low, high) in held.items():
+            if label not in now:
+                words.add("changed")
+            elif now[label] != (low, high):
+                words.add(_change((low, high), now[label]))
+    return words
+
+
+def _change(old: tuple[float, float], new: tuple[float, float]) -> str:
+    """What an interval has become."""
+    if new[0] <= old[0] and old[1] <= new[1]:
+        return "milder"
+    return "harsher" if old[0] <= new[0] and new[1] <= old[1] else "changed"
 
 
 def outcome(record: Record) -> str:
@@ -472,6 +508,7 @@ def read_record(file: Path) -> Record:
     """The record that a JSON file holds, whatever its networks."""
     fields = json.loads(file.read_text(encoding="utf-8"))
     fields["measurements"] = tuple(Measurement(**m) for m in fields["measurements"])
+    fields["before"] = tuple(fields.get("before", ()))
     return Record(**fields)
 
 
@@ -487,6 +524,8 @@ def save_record(record: Record) -> Record:
     file.parent.mkdir(parents=True, exist_ok=True)
     defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
     content = vars(record) | {"facts": dict(record.facts)}
+    if not record.before:
+        del content["before"]
     content["measurements"] = [
         {name: value for name, value in vars(m).items() if value != defaults[name]} for m in record.measurements
     ]
@@ -623,7 +662,7 @@ def record(
     if moved:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
     claim = claims()[claim_id]
-    file = record_file(claim_id, suffix=".csv" if isinstance(content, pandas.DataFrame) else ".safetensors")
+    kept_in = record_file(claim_id, suffix=".csv" if isinstance(content, pandas.DataFrame) else ".safetensors")
     return save_record(
         Record(
             claim_id,
@@ -636,9 +675,23 @@ def record(
             commit=commit,
             bounds=bounds_hash(claim),
             seed=seed(claim_id),
-            facts=attach(file, content, facts, networks=networks),
+            facts=attach(kept_in, content, facts, networks=networks),
+            before=_before(claim),
         )
     )
+
+
+def _before(claim: Claim) -> tuple[Facts, ...]:
+    """The bounds of the records before the one that is written now, see `Record.before`."""
+    file = record_file(claim.id)
+    if not file.is_file():
+        return ()
+    replaced = read_record(file)
+    if replaced.bounds == bounds_hash(claim):
+        return replaced.before
+    held = {m.label: {"low": m.low, "high": m.high} for m in replaced.of_kind("expected")}
+    finite = {label: {end: x for end, x in ends.items() if math.isfinite(x)} for label, ends in held.items()}
+    return (*replaced.before, {"day": replaced.day, "bounds": finite})
 
 
 def attach(

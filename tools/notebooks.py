@@ -4,7 +4,7 @@
     python tools/notebooks.py check [NOTEBOOK…]          name every fault, without executing
     python tools/notebooks.py run FOLDER [NOTEBOOK…]     execute copies into FOLDER
 
-Without NOTEBOOK, all of notebooks/ and of evidence/. A notebook is executed in a fresh kernel of this Python,
+Without NOTEBOOK, all of notebooks/. A notebook is executed in a fresh kernel of this Python,
 in its own folder. Two builds on one machine are byte-identical.
 """
 
@@ -27,7 +27,6 @@ from sbgm.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-EVIDENCE = ROOT / "evidence"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -274,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
         "check": lambda path: raise_if_any(faults(path)),
         "run": lambda path: run(path, options.folder),
     }
-    return for_each(options.notebooks or [*all_notebooks(), *all_notebooks(EVIDENCE)], works[options.command])
+    return for_each(options.notebooks or all_notebooks(), works[options.command])
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ from bs4 import BeautifulSoup
 
 import sbgm
 from ledger import claims, load_records
-from notebooks import ANSWER_TAG, EVIDENCE, FOLDED_TAG, all_notebooks, read, tags_of
+from notebooks import ANSWER_TAG, FOLDED_TAG, all_notebooks, read, tags_of
 from scratch_site import built_once
 
 ROOT = Path(__file__).resolve().parents[2]
-LABS = all_notebooks(EVIDENCE)
-CHAPTERS = [*all_notebooks(), *LABS]
+CHAPTERS = all_notebooks()
 PAGES = (
     "formulas", "instructors",
     "notebooks/glossary", "notebooks/reading", "notebooks/troubleshooting", "api/index", "data/README",
@@ -130,11 +129,8 @@ def test_every_page_is_there_in_the_order_of_reading(html, pages):
         following = ((html / name).parent / pages[name].next).resolve()
         name = following.relative_to(html).as_posix() if pages[name].next else name
     chapters = [html_of(path) for path in all_notebooks()]
-    labs = [html_of(path) for path in LABS]
     first = order.index(chapters[0])
     assert order[first : first + len(chapters)] == chapters
-    ledger = order.index("evidence/README.html")
-    assert order[ledger + 1 : ledger + 1 + len(labs)] == labs
     assert {f"{page}.html" for page in PAGES} <= {*order}
     apart = {"search.html", "genindex.html", "digits.html"} | {name for name in pages if name.startswith("_modules")}
     assert pages.keys() - apart == {*order}

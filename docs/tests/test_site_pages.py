@@ -34,7 +34,7 @@ def test_every_equation_and_algorithm_has_a_name_and_a_chapter():
 def test_what_a_formula_leads_to_exists(formula):
     assert formula["names"]
     assert all(callable(pkgutil.resolve_name(name)) for name in formula["names"])
-    assert {*formula["chapters"], *formula.get("labs", [])} <= CHAPTERS
+    assert {*formula["chapters"]} <= CHAPTERS
     assert formula.get("tex", "").count("{") == formula.get("tex", "").count("}")
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import curve
 import ledger
-from curve import BUDGETS, SamplerCurve, best_step_size, draw_entry, entries, guided_entries, load_curve, renewing
+from curve import BUDGETS, SamplerCurve, draw_entry, entries, guided_entries, load_curve, renewing
 from samples import digit_distance
 from sbgm import denoise, geometric_sigmas, paper_mixture
 from sbgm.images import weights
@@ -27,39 +27,19 @@ from sbgm.samplers import final
 
 DIGITS = some_images("mnist_small", "train", 500)
 CURVES = sorted(path.stem for path in ledger.results_folder().glob(f"{curve.CURVE}*.json"))
-PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
-
-
-# --- technique 4 ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ratio", [1.001, 1.0376, 1.668, 10.0])
-@pytest.mark.parametrize("n_steps", [1, 2, 5, 100])
-def test_the_best_step_size_is_that_of_a_scan(ratio, n_steps):
-    eta = torch.linspace(1e-6, 1.999, 400_001, dtype=torch.float64)  # over the overshooting steps too
-    settled = 2 * eta / (1 - (1 - eta) ** 2)
-    width = (1 - eta) ** (2 * n_steps) * (ratio**2 - settled) + settled
-    assert float(width.min()) > 1
-    best = best_step_size(0.01, ratio, n_steps)
-    assert best == pytest.approx(2e-4 * float(eta[width.argmin()]), abs=2e-4 * 6e-6)
-
-
-def test_the_best_step_size_of_cifar10_is_the_published_one():
-    h = 6.2e-6  # of x + h s + √(2h) z, so that ε = 2h
-    assert best_step_size(0.01, ratio=5_000 ** (1 / 231), n_steps=5) == pytest.approx(2 * h, rel=0.005)
 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
 
 
 def keeps_to(found, budgets):
-    for label in {entry.label for entry in found} - {"Algorithm 1", "Algorithm 1, NCSNv2"}:
+    for label in {entry.label for entry in found} - {"Algorithm 1"}:
         costs = sorted(entry.evaluations for entry in found if entry.label == label)
         assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, budgets, strict=True)), label
 
 
 def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
-    found = entries(WIDE)
+    found = entries()
     keeps_to(found, BUDGETS)
     assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [10, 20, 50, 100, 1_000]
     assert len({(entry.label, entry.evaluations) for entry in found}) == len(found)
@@ -69,20 +49,16 @@ def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
 def test_a_network_is_rescaled_only_if_it_needs_a_level_of_its_ladder(name):
     network = load_network(name)
     x = torch.rand(2, *network.image_shape, generator=torch.Generator().manual_seed(0))
-    score = curve._score(network, entries(PAPERS)[0], "bf16")
+    score = curve._score(network, entries()[0], "bf16")
     expected = autocast(network if name == "digits_mlp" else rescaled(network), "bf16")
     assert torch.equal(score(x, 0.123), expected(x, 0.123))
 
 
-def test_algorithm_1_is_the_papers_and_ncsnv2s():
-    full = next(e for e in entries(WIDE) if e.label == "Algorithm 1" and e.evaluations == 1_000)
+def test_algorithm_1_is_the_papers():
+    full = next(e for e in entries() if e.label == "Algorithm 1" and e.evaluations == 1_000)
     assert (full.sampler.n_steps, full.start, full.clamped) == (100, "uniform", False)
     assert full.sampler.step_size == pytest.approx(2e-5)
-    assert full.sampler.sigmas == pytest.approx(PAPERS.tolist())
-    finer = [e for e in entries(WIDE) if e.label == "Algorithm 1, NCSNv2"]
-    assert [e.evaluations for e in finer] == [96, 951]
-    assert finer[1].sampler.step_size == pytest.approx(1.716e-5, rel=1e-3)
-    assert finer[1].sampler.sigmas == pytest.approx(WIDE.tolist())
+    assert full.sampler.sigmas == pytest.approx(geometric_sigmas(1.0, 0.01, 10).tolist())
 
 
 @pytest.mark.parametrize("c", [1, 8, 20, math.inf])
@@ -129,7 +105,7 @@ def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(m
     monkeypatch.setattr("sys.argv", ["evidence/curve.py", "mnist_mlp"])
     folder = tmp_path / "samples"
     said = str(curve.measure_curve(folder, "mnist_mlp", 130, batch_size=65))
-    measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
+    measured, wanted = load_curve("mnist_mlp"), entries()
     points = list(measured.points.itertuples())
     assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
 

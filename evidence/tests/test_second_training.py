@@ -5,12 +5,10 @@ import torch
 
 import errors
 import ledger
-import page
 import recipes
 import second_training
 from claims.I8 import measure as I8
 from claims.N1 import measure as N1
-from ledger import Measurement
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import ratio
@@ -45,15 +43,6 @@ def test_a_slope_is_that_of_a_power_law():
     sigmas = torch.tensor([1.0, 0.3, 0.1], dtype=torch.float64)
     by_level = torch.stack([5 * sigmas**-0.9, 0.01 * sigmas], dim=1)
     assert errors.slope(sigmas, by_level).value == pytest.approx(-0.9, abs=1e-5)
-
-
-def test_the_page_gives_what_came_out_again_beside_what_the_word_rests_on(tmp_path, monkeypatch, committed):
-    monkeypatch.setattr(page, "AGAIN", tmp_path / "second_training.csv")
-    again = [Measurement("reported", "slope, RefineNet", -0.5, se=0.1), Measurement("reported", "other", 3.0)]
-    second_training.table_of({"N2": again, "N5": again}).to_csv(page.AGAIN, index=False)
-    first = ledger.load_record("N2")
-    assert "| −0.98. *Again* −0.5. | ◐ **in part**‡ |" in page.row(first)
-    assert page.found(ledger.load_record("N3")).count("Again") == 0
 
 
 def test_missing_images_are_told_before_any_sample_is_drawn(monkeypatch, tmp_path):

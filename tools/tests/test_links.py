@@ -50,5 +50,5 @@ def test_chapter_0_leads_to_every_chapter_and_to_help():
 
 
 def test_no_two_tabs_have_one_name():
-    names = [path.name for path in [*tool.all_notebooks(), *tool.all_notebooks(tool.EVIDENCE), *tool.pages()]]
+    names = [path.name for path in [*tool.all_notebooks(), *tool.pages()]]
     assert len({*names}) == len(names)

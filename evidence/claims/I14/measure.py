@@ -3,17 +3,19 @@
 The samples are those of I2, denoised, so that neither they nor the images that they are compared with carry noise.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from errors import bootstrap
 from ledger import Measurement, Record, declared, load_record, record, reported, seed
 from samples import CPU, SIGMA_L, Machine, how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import Inception, in_batches, nearest_neighbours, share, shown, some_images
+from sbgm.measure import Estimate, Inception, in_batches, nearest_neighbours, share, shown, some_images
 from sbgm.measure.distances import FeatureFunction
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
@@ -82,6 +84,18 @@ def to_nearest(images: Tensor, candidates: Tensor, function: FeatureFunction) ->
     return torch.minimum(*both)
 
 
+def share_below(values: Tensor, held_out: Tensor) -> Estimate:
+    """The share of values below the held-out ones' PERCENTILE; ± counts the scatter of that threshold as well."""
+    below = values < held_out.quantile(PERCENTILE)
+    of_values = share(int(below.sum()), len(values))
+
+    def by_threshold(chosen: Tensor) -> float:
+        return float((values < held_out[chosen].quantile(PERCENTILE)).double().mean())
+
+    of_threshold = bootstrap(by_threshold, len(held_out), generator=derived_generator(seed("I14"), 1))
+    return Estimate(of_values.value, math.hypot(of_values.se, of_threshold.se))
+
+
 def measurements(distances: Mapping[str, Tensor]) -> list[Measurement]:
     """The measurements of I14, from the distances of each group to the nearest training image."""
     bounded = {
@@ -91,11 +105,14 @@ def measurements(distances: Mapping[str, Tensor]) -> list[Measurement]:
     }
     listed = []
     for space in SPACES:
-        limit = distances[f"held out, {space}"].quantile(PERCENTILE)
-        near = {group: distances[f"{group}, {space}"] < limit for group in ("contrast", *bounded.values())}
-        shares = {group: share(int(flags.sum()), len(flags)) for group, flags in near.items()}
+        held_out = distances[f"held out, {space}"]
+        shares = {
+            group: share_below(distances[f"{group}, {space}"], held_out) for group in ("contrast", *bounded.values())
+        }
         listed += [declared("I14", f"{label}, {space}", shares[group]) for label, group in bounded.items()]
         listed.append(reported(f"training images with the samples' contrast, {space}", shares["contrast"]))
+        beyond = distances[f"copies, {space}"] >= distances[f"samples, {space}"].min()
+        listed.append(reported(f"copies that are not nearer than every sample, {space}", int(beyond.sum())))
         for group in ("samples", "held out"):
             median = float(distances[f"{group}, {space}"].median())
             listed.append(reported(f"median distance, {group}, {space}", median))

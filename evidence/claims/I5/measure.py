@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,8 +138,11 @@ STEP_SIZES = (5e-6, 1e-5, 2e-5, 4e-5, 5e-5, 1e-4)
 besides fewer steps, and the end of the range if the text's ε is the code's h."""
 CROSS = [(100, 2e-5), (30, 2e-5), (50, 2e-5), (200, 2e-5), (100, 5e-6), (100, 1e-5), (100, 4e-5), (100, 5e-5)]
 """T and ε on the digits: the cross that the paper's sentence speaks of."""
-CODES_CROSS = [(100, 4e-5), (30, 4e-5), (50, 4e-5), (200, 4e-5), (100, 1e-5), (100, 2e-5), (100, 8e-5), (100, 1e-4)]
+CODES_CROSS = [(n_steps, 2 * step_size) for n_steps, step_size in CROSS]
 """The same cross if the text's ε is what the authors' code calls h, whose steps are x + h s + √(2h) z: ε = 2h."""
+DIGITS_PLACES = list(dict.fromkeys(CROSS + CODES_CROSS))
+ENDS = {"T = 30": (30, 2e-5), "ε = 5e-06": (100, 5e-6)}
+"""The ends of both ranges where fewest samples are legible: the paper claims "robust" of T, "works fine" of ε."""
 PLACES = [(50, 2e-5), (100, 2e-5), (200, 2e-5), (100, 5e-6), (100, 5e-5)]
 """T and ε on MNIST, five cells of the cross; by the code's convention (100, 5e-6) is out of the range."""
 MNIST_SEED = 4202678459
@@ -176,7 +179,7 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Recor
         noise.append(reported(f"MNIST: noise of T = {t}, ε = {eps:g}, over predicted", measured / predicted))
     return record(
         "I5",
-        [*of_digits, *measure_mnist(dict(zip(places, samples, strict=True))), *noise],
+        [*of_digits, *measurements(digits), *measure_mnist(dict(zip(places, samples, strict=True))), *noise],
         {
             "digits": digits_map,
             "digits_sheets": digits_sheets,
@@ -234,7 +237,7 @@ def cell_numbers(
 def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
     """T and ε of each cell, and samples of five perceptrons there: (networks, cells, N, 1, 8, 8) uint8."""
     networks = perceptrons(folder.parent / "perceptrons")
-    places = list(dict.fromkeys(CROSS + CODES_CROSS))
+    places = DIGITS_PLACES
     runs = list(itertools.product(networks, places))
 
     def samples(number: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -252,6 +255,31 @@ def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
     return places, drawn.unflatten(0, (len(networks), len(places)))
 
 
+def held_out_and_halves(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Held-out digits and joined halves of them, with noise, as they would be shown."""
+    held_out = load_images("digits", "test")
+    halves = joined_halves(held_out, load_labels("digits", "test"))
+    real, wrong = (shown(perturb(x, SIGMA_L, generator=generator)) for x in (held_out, halves))
+    return real, wrong
+
+
+def measurements(kept: Mapping[str, Tensor]) -> list[Measurement]:
+    """The measurements of I5 at ENDS, from the legible shares of "digits_cells", (networks, cells, 2).
+
+    ± is of networks; the shares of held-out digits and of joined halves are taken as they are.
+    """
+    training = load_images("digits")
+    labels = load_labels("digits")
+    images = held_out_and_halves(derived_generator(seed("I5"), 0, 1))
+    real, joined = (float(legible(x, training, labels).double().mean()) for x in images)
+    numbers = []
+    for name, where in ENDS.items():
+        shares = kept["digits_cells"][:, DIGITS_PLACES.index(where), 1]
+        label = f"digits, {name}: legible, from test digits (0) to joined halves (1)"
+        numbers.append(declared("I5", label, of_networks((shares - real) / (joined - real))))
+    return numbers
+
+
 def measure_digits(folder: Path) -> tuple[list[Measurement], dict[str, Tensor]]:
     """The measurements of I5 on 8×8 digits; and the distance and legible share of each cell, (networks, cells, 2)."""
     training = load_images("digits")
@@ -259,9 +287,7 @@ def measure_digits(folder: Path) -> tuple[list[Measurement], dict[str, Tensor]]:
     function = hidden_features(training, labels)
     reference = function(training)
     generator = derived_generator(seed("I5"), 0, 1)
-    held_out = load_images("digits", "test")
-    halves = joined_halves(held_out, load_labels("digits", "test"))
-    real, wrong = (shown(perturb(x, SIGMA_L, generator=generator)) for x in (held_out, halves))
+    real, wrong = held_out_and_halves(generator)
     of_real, of_joined = (estimate(legible(x, training, labels).double()) for x in (real, wrong))
     real_distance, wrong_distance = (frechet_distance(function(x), reference) for x in (real, wrong))
 
