@@ -1,4 +1,4 @@
-"""Fig. 1's network on images: a training by sliced score matching that can be resumed, and the network that ships."""
+"""Fig. 1's network on images: a training by sliced score matching that can be resumed."""
 
 import dataclasses
 import io
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from recipes import Figure1, untrained
+from recipes import Figure1
 from sbgm.files import content_hash, write_bytes
 from sbgm.guard import Batch, Count, checked
 from sbgm.images.networks import ResNet
-from sbgm.images.weights import load_built
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.noise import perturb
 from sbgm.training import Step, require_finite_step
@@ -75,14 +73,3 @@ def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_
 def load_state(folder: Path | str) -> dict[str, Any]:
     """What a run saved last: weights, Adam's moments, the generator's state, losses, and what it was begun with."""
     return torch.load(Path(folder) / STATE, weights_only=True)
-
-
-def load_raw(name: str = "mnist_raw") -> nn.Module:
-    """The network trained on raw images, in evaluation mode, its weights fixed; it takes any σ and ignores it.
-
-    Its `sigmas` are the one level 0.01, so that Algorithm 1 is plain Langevin dynamics with the step size ε.
-    """
-    network = load_built(name, lambda facts: untrained("mnist_raw")[0])
-    network.sigmas = torch.tensor([0.01])
-    network.image_shape = (1, 28, 28)
-    return network

@@ -16,7 +16,6 @@ from torch.nn import functional
 from sbgm.guard import Score
 from sbgm.images.data import load_images
 from sbgm.images.drawing import kept_tensors
-from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_network, save_network
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, in_batches, relative_squared_error
@@ -446,10 +445,6 @@ SHIPPED: dict[str, tuple[Callable[..., nn.Module], Training]] = {
     "digits_mlp": (ImageMLP, DigitsTraining()),
     SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
     JUDGE: (LeNet, ClassifierTraining(24, n_steps=6_000, n_not_digits=16, seed=1)),
-    "mnist_raw": (
-        functools.partial(ResNet, image_channels=1),
-        Figure1(0.0, channels=16, batch_size=32, n_steps=500),
-    ),
 }
 """The networks of short trainings in `data/weights/`, by the stem of their file: architecture and training."""
 

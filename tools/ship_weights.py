@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 import pandas
@@ -18,14 +17,12 @@ from torch import Tensor, nn
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
 
-import figure1
 import recipes
 from sbgm.apps.train import Settings, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import hardware
 from sbgm.images.drawing import uniform_start
-from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_network, save_network, save_weights, weights_file, weights_folder
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
@@ -64,7 +61,6 @@ def ship(what: str, to: Path, **changes: object) -> Path:
     trained = {
         recipes.DigitsTraining: on_digits,
         recipes.ClassifierTraining: on_mnist,
-        recipes.Figure1: on_raw,
     }
     facts = trained[type(settings)](network, settings)
     facts |= {"command": f"tools/ship_weights.py {what}", "hardware": hardware(), "torch": torch.__version__}
@@ -72,7 +68,7 @@ def ship(what: str, to: Path, **changes: object) -> Path:
         save_network(network, path, settings=settings.facts(), **facts)
         return path
     facts |= {"architecture": type(network).__name__, **settings.facts()}
-    save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet | ResNet) else None, **facts)
+    save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet) else None, **facts)
     return path
 
 
@@ -108,20 +104,6 @@ def on_mnist(network: nn.Module, settings: recipes.ClassifierTraining) -> dict[s
         "data_sha256": content_hash(images, labels),
         "seconds": seconds,
         "test_accuracy": recipes.accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),
-    }
-
-
-def on_raw(network: nn.Module, settings: recipes.Figure1) -> dict[str, Fact]:
-    """Train Fig. 1's network on raw MNIST; return the facts of its training."""
-    images = load_images("mnist")
-    with tempfile.TemporaryDirectory() as folder:
-        losses, seconds = recipes.timed(figure1.train_figure1(images, settings, folder=folder))
-        network.load_state_dict(figure1.load_state(folder)["network"])
-    return {
-        "data": f"MNIST, {len(images):,} training images, without noise",
-        "data_sha256": content_hash(images),
-        "seconds": seconds,
-        "last_losses": [float(f"{loss:.4g}") for loss in losses[-5:]],
     }
 
 

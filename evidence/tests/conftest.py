@@ -7,8 +7,7 @@ from torch.nn.functional import avg_pool2d
 import ledger
 from sbgm import RefineNet
 from sbgm.images import data, weights
-from sbgm.images.networks import ResNet
-from sbgm.images.weights import save_network, save_weights
+from sbgm.images.weights import save_network
 from sbgm.measure import inception, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.networks import ImageMLP, drawn_from
@@ -57,7 +56,6 @@ def networks(tmp_path_factory):
             network = RefineNet(sigmas, channels=4, image_channels=shape[0], conditional=len(sigmas) > 1)
             save_network(network, folder / f"{name}.safetensors", image_shape=list(shape))
         save_network(ImageMLP([1.0, 0.01], (1, 28, 28), width=4, n_blocks=1), folder / "mnist_mlp.safetensors")
-        save_weights(ResNet(16, 1), folder / "mnist_raw.safetensors")
     return folder
 
 

@@ -10,12 +10,10 @@ import torch
 import ledger
 from claims.M2 import measure as M2
 from claims.M2.measure import first_change, relative_drift, relative_spread
-from figure1 import STATE, load_raw, load_state, train_figure1
+from figure1 import STATE, load_state, train_figure1
 from recipes import Figure1
-from sbgm.files import read_facts
 from sbgm.images.data import load_images
 from sbgm.training import Step
-from ship_weights import ship
 
 NORMAL = torch.randn(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -99,18 +97,6 @@ def test_only_runs_that_no_finished_curve_of_these_settings_holds_are_made(tiny,
     monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2, n_steps=5_000))
     M2.measure(tmp_path)
     assert made == RUNS[:3] + RUNS[2:] + RUNS
-
-
-# --- the network without noise ----------------------------------------------------------------------------------------
-
-
-def test_the_raw_network_is_saved_and_loaded(mnist, tmp_path):
-    path = ship("mnist_raw", tmp_path, batch_size=2, n_steps=2)
-    network = load_raw(str(path))
-    assert not network.training
-    assert network.sigmas.tolist() == pytest.approx([0.01])
-    assert network(load_images("mnist")[:2], 0.01).shape == (2, 1, 28, 28)
-    assert (path.stem, read_facts(path)["noise_std"]) == ("mnist_raw", 0.0)
 
 
 # --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------

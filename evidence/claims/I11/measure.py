@@ -4,7 +4,6 @@ Two kinds of network differ in nothing but the noise on their training images: t
 seeds of the first five. What is trained is kept; a run that was stopped goes on with the next 50 iterations.
 """
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +14,12 @@ from torch import Tensor
 from errors import of_networks
 from figure1 import load_state, train_figure1
 from ledger import Measurement, Record, declared, record, reported, seed
-from recipes import untrained
+from recipes import Figure1
 from sbgm import derived_generator
 from sbgm.guard import Score
 from sbgm.images.data import load_images
 from sbgm.images.drawing import uniform_start
+from sbgm.images.networks import ResNet
 from sbgm.measure import nearest_neighbours, quantise
 from sbgm.noise import perturb
 from sbgm.samplers import langevin
@@ -81,8 +81,8 @@ def run_chains(score: Score, digits: Tensor, generator: torch.Generator, n_steps
 
 def trained(noise_std: float, part: int, images: Tensor, folder: Path) -> tuple[torch.nn.Module, Tensor]:
     """One network, trained by sliced score matching on images with this noise, and its loss at each iteration."""
-    network, settings = untrained("mnist_raw", n_steps=N_ITERATIONS, seed=seed("I11") + part)
-    settings = dataclasses.replace(settings, noise_std=noise_std)
+    settings = Figure1(noise_std, channels=16, batch_size=32, n_steps=N_ITERATIONS, seed=seed("I11") + part)
+    network = ResNet(settings.channels, 1, generator=torch.Generator().manual_seed(settings.seed))
     place = folder / f"noise{noise_std:g}-seed{settings.seed}"
     losses = [step.loss for step in train_figure1(images, settings, folder=place, save_every=50)]
     network.load_state_dict(load_state(place)["network"])
