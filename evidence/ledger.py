@@ -30,6 +30,8 @@ The rules:
    how few they are.
 """
 
+import contextlib
+import csv
 import dataclasses
 import datetime
 import functools
@@ -412,7 +414,17 @@ class Record:
     @property
     def table(self) -> pandas.DataFrame:
         """The table in the file beside the record, as it was written."""
-        return pandas.read_csv(attached_file(self), float_precision="round_trip", keep_default_na=False)
+        with attached_file(self).open(encoding="utf-8", newline="") as file:
+            rows = pandas.DataFrame(csv.DictReader(file))
+        return rows.apply(_as_numbers)
+
+
+def _as_numbers(column: pandas.Series) -> pandas.Series:
+    """A column of words as whole numbers, or as decimals to the last bit, which no `read_csv` of all versions gives."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return column.map(kind)
+    return column
 
 
 def reads(record: Record) -> str:

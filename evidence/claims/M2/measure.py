@@ -1,4 +1,4 @@
-"""Fig. 1: sliced score matching on images, raw and with a little noise, its long curves (M2), and the raw network."""
+"""M2, Fig. 1: the long curves of sliced score matching on images, raw and with a little noise."""
 
 import dataclasses
 import math
