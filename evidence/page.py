@@ -41,7 +41,7 @@ one network it says nothing of other trainings. Far from a bound it is left out;
 
 ‡ half the paper's width, a twenty-fifth of its training, on MNIST, in six parts (96 % of the weights stood still for
 4,124 of 31,229 steps); a second, clean training agrees in all but I5, where none was tried
-([its numbers](second_training.csv); no word rests on them).\\
+(`second_training.csv` has its numbers; no word rests on them).\\
 † in the plane, where the paper means images.\\
 ◊ a quarter of the paper's width, a twentieth of its training, on CIFAR-10.
 """
