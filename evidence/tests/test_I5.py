@@ -88,7 +88,8 @@ def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
     monkeypatch.setattr(recipes, "PERCEPTRON", DigitsTraining(width=16, n_blocks=1, n_steps=20))
     monkeypatch.setattr(recipes, "N_PERCEPTRONS", 2)
     few = {"N_OF_CELL": 220, "N_DIGITS": 80, "N_STEPS": (1, 2), "STEP_SIZES": (5e-6, 2e-5)}
-    few |= {"CROSS": [(30, 2e-5), (50, 5e-6)], "CODES_CROSS": [(30, 2e-5), (30, 4e-5)]}
+    few |= {"CROSS": [(30, 2e-5), (100, 5e-6), (100, 5e-5)], "CODES_CROSS": [(30, 2e-5), (30, 4e-5)]}
+    few |= {"DIGITS_PLACES": [*few["CROSS"], (30, 4e-5)]}
     few |= {"PLACES": [(1, 2e-5), (100, 2e-5), (100, 5e-6)], "TOO_SHORT": (2, 5e-6)}
     for name, value in few.items():
         monkeypatch.setattr(I5, name, value)
@@ -96,7 +97,7 @@ def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
     record = I5.measure(tmp_path / "samples", n_samples=258)
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I5"].bounds)
     assert ledger.outcome(record)
-    assert record.tensors["digits_cells"].shape == (2, 3, 2)
+    assert record.tensors["digits_cells"].shape == (2, 4, 2)
     assert record.tensors["digits"][:, :2].tolist() == [[1, 5e-6], [1, 2e-5], [2, 5e-6], [2, 2e-5]]
     assert len(record.tensors["mnist"]) == len(record.tensors["mnist_sheets"]) == 4
 
