@@ -1,4 +1,4 @@
-"""What is known exactly of chains on mixtures: against other computations. The labs hold it against chains."""
+"""What is known exactly of chains on mixtures: against other computations. Claims hold it against chains."""
 
 import math
 
