@@ -10,7 +10,8 @@ from sbgm.measure import estimate
 from seeds import seeded
 
 
-@pytest.mark.parametrize(("sigma", "n"), [(0.001, 10_000), (0.1, 500), (2.0, 20)])  # the first two: as M3 and M4 take them
+# the first two as M3 and M4 take them
+@pytest.mark.parametrize(("sigma", "n"), [(0.001, 10_000), (0.1, 500), (2.0, 20)])
 def test_a_ring_of_enough_points_has_the_density_and_the_score_of_the_circle(sigma, n):
     """With Bessel functions I₀ and I₁, and r = ‖x‖: q_σ(x) = exp(−(r² + 1)/(2σ²)) I₀(r/σ²)/(2πσ²), at any angle."""
     x = torch.randn(50, 2, generator=seeded(), dtype=torch.float64)
