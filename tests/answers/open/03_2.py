@@ -10,4 +10,5 @@ generator = torch.Generator().manual_seed(0)
 x = torch.randn(100_000, generator=generator)
 for _ in range(500):
     x = x - STEP_SIZE * x + math.sqrt(STEP_SIZE) * torch.randn(x.shape, generator=generator)
-print(f"ε = {STEP_SIZE}: variance {float(x.var()):.2f}")
+error = 2 * float(x.var()) * math.sqrt(2 / len(x))
+print(f"ε = {STEP_SIZE}: variance {float(x.var()):.3f} ± {error:.3f}, by its recursion {1 / (2 - STEP_SIZE):.3f}")
