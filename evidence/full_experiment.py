@@ -1,9 +1,11 @@
-"""Record runs for chapter 7, beside which a reader's run is drawn: losses, sheets from the same noise, readable digits.
+"""Record runs for chapter 7, beside which a reader's run is drawn: its losses, and how many of its digits can be read.
 
     for seed in 0 1 2; do
-        sbgm train digits RECIPE --seed $seed --out runs/minutes-$seed
+        sbgm train digits --channels 16 --divide-by-sigma --batch-size 64 --steps 1200 --learning-rate 6e-3 \\
+            --warm-up 100 --schedule cosine --ema 0.99 --measure-every 300 --precision fp32 --threads 1 \\
+            --seed $seed --out runs/$seed
     done
-    python evidence/full_experiment.py minutes=runs/minutes-0,runs/minutes-1,runs/minutes-2
+    python evidence/full_experiment.py minutes=runs/0,runs/1,runs/2
 
 Each NAME=FOLDER is a run of the chapter, or of `sbgm train`; several folders are runs that differ in their seed. Of a
 run on scikit-learn's digits 500 samples are drawn as the chapter draws them, and read by a classifier. What the
@@ -69,9 +71,8 @@ def recorded(name: str, runs: list[Path]) -> tuple[dict[str, Tensor], dict[str, 
     """What the folders of runs that differ in their seed tell: tensors by name, and their settings.
 
     Returns:
-        NAME_steps (N,), NAME_held_out (R, N) of each run at each measurement and, of a single run, NAME_sheets
-        (N, 8, H, W) uint8 of grey images. With the settings of runs on digits stand the shares of which the classifier
-        is sure: of each run's samples, and of the controls.
+        NAME_steps (N,) and NAME_held_out (R, N), of each run at each measurement. With the settings of runs on digits
+        stand the shares of which the classifier is sure: of each run's samples, and of the controls.
 
     Raises:
         ValueError: the runs differ in another setting, or were measured at other steps.
@@ -86,10 +87,6 @@ def recorded(name: str, runs: list[Path]) -> tuple[dict[str, Tensor], dict[str, 
         f"{name}_steps": torch.tensor(steps[0]),
         f"{name}_held_out": torch.tensor([log["held_out"].tolist() for log in logs]),
     }
-    if len(runs) == 1:
-        files = [runs[0] / "sheets" / f"step-{step:07d}.safetensors" for step in steps[0]]
-        sheets = torch.stack([load_tensors(file)[0]["sheet"] for file in files])
-        tensors[f"{name}_sheets"] = (255 * sheets.squeeze(2).clamp(0, 1)).round().byte()
     seconds = [round(float(log["seconds"].iloc[-1])) for log in logs]
     facts: dict[str, Any] = settings[0] | {"seeds": seeds, "seconds": seconds}
     if settings[0]["data"] == "digits":
@@ -103,7 +100,6 @@ def main(words: list[str]) -> None:
     tensors, facts = load_tensors(path) if path.exists() else ({}, {})
     for word in words:
         name, _, folders = word.partition("=")
-        tensors.pop(f"{name}_sheets", None)  # of a single run that stood there
         of_runs, settings = recorded(name, [Path(folder) for folder in folders.split(",")])
         tensors |= of_runs
         facts |= settings
