@@ -153,31 +153,29 @@ def test_runs_of_before_are_named_and_a_students_goes_on_where_it_lies(page, tmp
     assert said.startswith("minutes-digits begins with our loss\nbeside it: minute-digits (your loss)\n")
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"whose": "our", "values": 1}'])
-def test_a_run_that_does_not_say_whose_loss_trained_it_is_shown_and_left_alone(page, content, capsys):
+def test_a_run_that_does_not_say_whose_loss_trained_it_is_shown_and_left_alone(page, capsys):
     trained(page, checks.ncsn_loss(untouched), capsys)
     before, path = weights(page), page["OUT"] / "loss.json"
-    path.unlink()
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
-    name, said = trained(page, checks.ncsn_loss(untouched), capsys)
-    assert (name, weights(page), path.exists()) == ("minutes-digits", before, content is not None)
-    assert said.splitlines()[:2] == [
-        f"not trained: first rename or delete {page['OUT']}, whose loss.json is lost or damaged",
-        "minutes-digits has made 12 of 12 steps with an unknown loss",
-    ]
-    assert "12 steps, trained with an unknown loss" in said
+    for content in (None, "", "[]", "{}", '{"whose": "our", "values": 1}'):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_text(content, encoding="utf-8")
+        name, said = trained(page, checks.ncsn_loss(untouched), capsys)
+        assert (name, weights(page), path.exists()) == ("minutes-digits", before, content is not None)
+        assert said.splitlines()[:2] == [
+            f"not trained: first rename or delete {page['OUT']}, whose loss.json is lost or damaged",
+            "minutes-digits has made 12 of 12 steps with an unknown loss",
+        ]
+        assert "12 steps, trained with an unknown loss" in said
 
 
-@pytest.mark.parametrize("is_empty", [False, True])
-def test_a_lost_log_is_told(page, is_empty, capsys):
+def test_a_lost_log_is_told(page, capsys):
     trained(page, checks.ncsn_loss(untouched), capsys)
-    (page["OUT"] / "log.csv").unlink()
-    if is_empty:
-        (page["OUT"] / "log.csv").touch()
-    _, said = trained(page, checks.ncsn_loss(untouched), capsys)
-    line = "minutes-digits, trained with our loss: its log.csv is lost or empty, so its losses are not shown"
-    assert said.splitlines()[1:] == [line]
+    for lose in (Path.unlink, Path.touch):
+        lose(page["OUT"] / "log.csv")
+        _, said = trained(page, checks.ncsn_loss(untouched), capsys)
+        line = "minutes-digits, trained with our loss: its log.csv is lost or empty, so its losses are not shown"
+        assert said.splitlines()[1:] == [line]
 
 
 def test_a_file_in_place_of_the_folder_is_told(page, tmp_path, capsys):
