@@ -514,6 +514,7 @@ class Exercise:
         mistakes: wrong answers, each a function of the student's signature, or several, or a `Sign`, by the sentence
             that names the mistake.
         answer: the function that the exercise stood above last, or was called with; None before.
+        refused: whether its numbers or its form were wrong, also where `right` then stands in for it.
     """
 
     def __init__(self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None]) -> None:
@@ -525,6 +526,7 @@ class Exercise:
         self.right = right
         self.mistakes: Mapping[str, Function | tuple[Function, ...] | Sign] = {}
         self.answer: Function | None = None
+        self.refused = False
         self._judge = judge
 
     def __repr__(self) -> str:
@@ -550,9 +552,11 @@ class Exercise:
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         self.answer = answer
+        self.refused = False
         try:
             verdict = self.try_answer(answer, seed=seed)
         except WrongAnswer as error:
+            self.refused = True
             whose = "your function" if error.is_usable else "ours"
             print(*error._render_traceback_(), f"(the cells below use {whose})", file=sys.stderr)
             if not error.is_usable:

@@ -14,7 +14,7 @@ from sbgm.__main__ import main
 from seeds import seeded
 
 CHAPTER = tool.NOTEBOOKS / "09_how_it_draws.ipynb"
-EXPERIMENT = tool.NOTEBOOKS / "07_the_full_experiment.ipynb"
+OWN_NETWORK = tool.NOTEBOOKS / "08_your_own_image_network.ipynb"
 
 
 def functions(*names):
@@ -40,7 +40,7 @@ def test_the_chapters_pull_and_kick_are_the_papers_algorithm_1():
 
 
 def test_the_command_that_chapter_8_prints_trains_what_chapters_7_and_9_to_11_ask_for(tmp_path):
-    text = "\n".join(cell.source for cell in read(EXPERIMENT).cells if cell.cell_type == "markdown")
+    text = "\n".join(cell.source for cell in read(OWN_NETWORK).cells if cell.cell_type == "markdown")
     (words,) = re.findall(r"^sbgm (train .*) --out runs/classes$", text, re.MULTILINE)
     main([*shlex.split(words), "--steps", "1", "--held-out", "2", "--out", str(tmp_path / "run")])
     network, shipped = sbgm.load_network(tmp_path / "run"), sbgm.load_network("own_network")

@@ -241,7 +241,7 @@ def test_what_a_reader_has_kept_changes_no_comparison(tmp_path):
     own = sbgm.DigitNetwork([5.0, 1.0, 0.02], generator=seeded())
     sbgm.save_network(own, tmp_path / "notebooks" / "own_network.safetensors", n_steps=8)
     settings = settings_of("digits", "laptop", channels=8, steps=4, batch_size=8, threads=1, precision="fp32")
-    run = tmp_path / "runs" / "full_experiment" / "minute-digits"
+    run = tmp_path / "runs" / "full_experiment" / "minutes-digits"
     train(dataclasses.replace(settings, steps=2), run)
     kept = sorted(path for path in [*run.rglob("*"), *(tmp_path / "notebooks").glob("*.safetensors")] if path.is_file())
     before = [path.read_bytes() for path in kept]

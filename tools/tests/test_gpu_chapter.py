@@ -15,9 +15,9 @@ CHAPTERS = {int(path.stem[:2]): path for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
 # instead of an hour's: the ladder is of two high levels, which are learned in a few steps
 SMALL = "channels=2, steps=12, batch_size=8, levels=2, sigma_min=0.3, learning_rate=5e-2, ema=0.0, held_out=8"
 CHANGES = {
-    'SCALE = "minute"': 'SCALE = "gpu"',
+    'SCALE = "minutes"': 'SCALE = "gpu"',
     'dict(channels=32, steps=15_000, precision="fp32",': f'dict({SMALL}, precision="fp32",',
-    'T = 20 if SCALE == "minute" else 100': "T = 2",
+    "else (20, 1e-4)": "else (2, 1e-4)",
 }
 PASTED = ("ncsn_loss", "annealed_langevin")
 SOLUTION = re.compile(r"```python\n(.*?)```", re.DOTALL)
