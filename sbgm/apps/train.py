@@ -498,7 +498,10 @@ def read_checkpoint(
         ValueError: something in it is not what a training of these networks has written after that step.
     """
     for name, module in networks.items():
-        sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
+        file = checkpoint / f"{name}.safetensors"
+        step = sbgm.load_weights(module, file).get("step")
+        if step != step_of(checkpoint):
+            raise ValueError(f"{file} is of step {step}")
     try:
         state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
         log = {name: state["log"][name] for name in ("rows", "losses", "seconds")}
@@ -508,11 +511,20 @@ def read_checkpoint(
             raise ValueError(f"it is of step {n_steps}")
         # The optimizer writes into its moments without looking at their shapes, and does as its groups say.
         (group,) = optimizer.param_groups
-        for number, moments in state["optimizer"]["state"].items():
-            shape = group["params"][number].shape
+        all_moments = state["optimizer"]["state"]
+        if not all_moments and not scaler.is_enabled():  # under which the first steps may have been left out
+            raise ValueError("it has no moments")
+        for number, moments in all_moments.items():
+            weight = group["params"][number]
+            shape = weight.shape
             if {name: x.shape for name, x in moments.items()} != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
                 raise ValueError("its moments have other shapes than the weights")
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state["optimizer"]["state"]})
+            for name in ("exp_avg", "exp_avg_sq"):
+                if moments[name].layout != torch.strided or moments[name].dtype != weight.dtype:
+                    raise ValueError("its moments are of another kind than the weights")
+                # in the weight's own order in memory, which one of strides 0 has not
+                moments[name] = torch.empty_like(weight).copy_(moments[name])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": all_moments})
         scaler.load_state_dict(state["scaler"])
         return log, record
     except Exception as error:  # it may be a stranger's, and hold anything

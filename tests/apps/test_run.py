@@ -211,10 +211,18 @@ def with_sums(checkpoint):
     (checkpoint / "SHA256SUMS").write_text(checksums(checkpoint))
 
 
+def moments_of(state):
+    """Of the first weight."""
+    return state["optimizer"]["state"][0]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)), "moments have other shapes"),
+        (lambda state: moments_of(state).update(exp_avg=torch.zeros(3)), "moments have other shapes"),
+        (lambda state: moments_of(state).update(exp_avg=moments_of(state)["exp_avg"].half()), "another kind"),
+        (lambda state: moments_of(state).update(exp_avg=moments_of(state)["exp_avg"].to_sparse()), "another kind"),
+        (lambda state: state["optimizer"].update(state={}), "it has no moments"),
         (lambda state: state["optimizer"]["state"].update({99: {}}), "index"),
         (lambda state: state["log"]["losses"].append(1.0), "it is of step 6"),
         (lambda state: state.update(record=None), "NoneType"),
@@ -233,9 +241,37 @@ def test_a_strangers_state_is_refused_in_a_line(stopped, change, says):
         run(stopped, resume=True)
 
 
+def test_a_moment_whose_numbers_share_one_place_is_written_out(stopped):
+    """Adam would write beyond that place, and the process would crash."""
+    file = stopped / "step-0000005" / "state.pt"
+    state = torch.load(file)
+    shape = moments_of(state)["exp_avg"].shape
+    moments_of(state).update(exp_avg=torch.zeros(1).expand(shape))
+    torch.save(state, file)
+    with_sums(file.parent)
+    assert torch.load(file)["optimizer"]["state"][0]["exp_avg"].stride() == (0,) * len(shape)
+    run(stopped, resume=True)
+    assert last_step(stopped) == 8
+
+
 def test_a_renamed_checkpoint_is_no_other_step(stopped):
     (stopped / "step-0000005").rename(stopped / "step-0000007")
-    with pytest.raises(ValueError, match=r"step-0000007/state\.pt can't be read: it is of step 5"):
+    with pytest.raises(ValueError, match=r"step-0000007/network\.safetensors is of step 5"):
+        run(stopped, resume=True)
+
+
+@pytest.mark.parametrize("name", ["network", "average"])
+def test_a_network_of_another_step_is_refused(stopped, name):
+    shutil.copy(stopped / "step-0000004" / f"{name}.safetensors", stopped / "step-0000005")
+    with_sums(stopped / "step-0000005")
+    with pytest.raises(ValueError, match=rf"step-0000005/{name}\.safetensors is of step 4"):
+        run(stopped, resume=True)
+
+
+def test_a_state_of_another_step_is_refused(stopped):
+    shutil.copy(stopped / "step-0000004" / "state.pt", stopped / "step-0000005")
+    with_sums(stopped / "step-0000005")
+    with pytest.raises(ValueError, match=r"step-0000005/state\.pt can't be read: it is of step 4"):
         run(stopped, resume=True)
 
 
