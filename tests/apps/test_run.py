@@ -60,6 +60,19 @@ def test_a_run_that_is_stopped_saves_and_goes_on_as_if_it_had_not_stopped(whole,
     assert pandas.read_csv(tmp_path / "run" / "log.csv")["seconds"].is_monotonic_increasing
 
 
+@pytest.mark.parametrize("watch", [None, lambda *_: None])
+def test_ctrl_c_is_answered_at_once_unless_somebody_watches(tmp_path, capfd, watch):
+    said = []
+
+    def stop_and_read(score):
+        stop(score)
+        said.append(capfd.readouterr().err)
+        return score
+
+    run(tmp_path / "run", network=in_training(2, stop_and_read), watch=watch)
+    assert ("Stopping after this step" in said[0]) == (watch is None)
+
+
 def test_a_schedulers_sigterm_saves_too_and_is_told_by_the_exit_status(tmp_path, monkeypatch):
     network = in_training(3, lambda score: os.kill(os.getpid(), signal.SIGTERM) or score)
     number = program.train(changed(), tmp_path / "run", network=network, images=set_of(IMAGES))
@@ -225,6 +238,7 @@ def moments_of(state):
         (lambda state: state["optimizer"].update(state={}), "it has no moments"),
         (lambda state: state["optimizer"]["state"].update({99: {}}), "index"),
         (lambda state: state["log"]["losses"].append(1.0), "it is of step 6"),
+        (lambda state: state["log"].update(seconds="long"), "could not convert string to float"),
         (lambda state: state.update(record=None), "NoneType"),
         (lambda state: state.pop("record"), "record"),
         (lambda state: state.pop("log"), "log"),
@@ -252,6 +266,13 @@ def test_a_moment_whose_numbers_share_one_place_is_written_out(stopped):
     assert torch.load(file)["optimizer"]["state"][0]["exp_avg"].stride() == (0,) * len(shape)
     run(stopped, resume=True)
     assert last_step(stopped) == 8
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "[" * 200_000])
+def test_settings_that_are_no_table_are_refused_in_a_line(stopped, content):
+    (stopped / "settings.json").write_text(content)
+    with pytest.raises(ValueError, match=r"settings\.json (can't be read|must hold settings by name)"):
+        run(stopped, resume=True)
 
 
 def test_a_renamed_checkpoint_is_no_other_step(stopped):
