@@ -373,7 +373,14 @@ Generator = Annotated[torch.Generator, _generator]
 
 def score_at(score: Score, x: Tensor, sigma: float | Tensor, name: str = "score") -> Tensor:
     """Return s(x, σ) in x's dtype if it is a real tensor of x's shape, and x and σ are as before; raise otherwise."""
-    return require_score(call_untouched(score, name, x, sigma), x, name)
+    try:
+        value = call_untouched(score, name, x, sigma)
+    except RuntimeError as error:
+        if torch.is_grad_enabled() or "does not require grad" not in str(error):
+            raise
+        must = "switch gradients on where it takes one, by torch.enable_grad(): samplers compute without them"
+        raise RuntimeError(f"{name} must {must}") from error
+    return require_score(value, x, name)
 
 
 def call_untouched(function: Callable[..., Any], name: str, *arguments: Any) -> Any:
