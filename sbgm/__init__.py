@@ -1,5 +1,8 @@
 """Score-based generative modelling: "Generative Modeling by Estimating Gradients of the Data Distribution" reproduced.
 
+Import names, or `import sbgm`: `from sbgm import *` binds none. The distribution is called sbgm-ncsn; `sbgm` on PyPI is
+another author's.
+
 A thousand points, spread over the plane, go down a ladder of noise levels and become samples of the paper's mixture:
 
     >>> import torch

@@ -110,6 +110,7 @@ def checked(function: F) -> F:
         try:
             values = signature.bind(*arguments, **options).arguments
         except TypeError:
+            _refuse_without_generator(signature, arguments, options)
             return inspect.unwrap(function)(*arguments, **options)  # raises it in Python's own words
         for name, value in values.items():
             if name in checks():
@@ -117,6 +118,15 @@ def checked(function: F) -> F:
         return function(*arguments, **options)
 
     return call  # pyright: ignore[reportReturnType]
+
+
+def _refuse_without_generator(signature: inspect.Signature, arguments: tuple, options: dict[str, Any]) -> None:
+    """Raise, for a call that does not fit a signature, if all that it lacks is the generator."""
+    try:
+        signature.bind(*arguments, **options, generator=None)
+    except TypeError:
+        return
+    raise ArgumentTypeError("generator", "be passed, such as generator=torch.Generator().manual_seed(0)")
 
 
 def _check_of(hint: Any) -> Check | None:
@@ -304,7 +314,8 @@ def _ladder(sigmas: Levels, name: str, *, least: int = 1) -> None:
     if len(levels) < least:
         raise ValueError(f"{name} must hold at least {least} of the noise levels σ_1 … σ_L, got {levels}")
     if not all(a > b for a, b in itertools.pairwise([math.inf, *levels, 0.0])):
-        raise ValueError(f"{name} must be finite, positive and strictly descending, σ_1 > … > σ_L, got {levels}")
+        shown = ", ".join(f"{level:g}" for level in levels)
+        raise ValueError(f"{name} must be finite, positive and strictly descending, σ_1 > … > σ_L, got [{shown}]")
 
 
 Sigma = float | Tensor  # a noise level of a batch, or (B,) of them: `require_sigma(sigma, x)` in the body
@@ -362,7 +373,14 @@ Generator = Annotated[torch.Generator, _generator]
 
 def score_at(score: Score, x: Tensor, sigma: float | Tensor, name: str = "score") -> Tensor:
     """Return s(x, σ) in x's dtype if it is a real tensor of x's shape, and x and σ are as before; raise otherwise."""
-    return require_score(call_untouched(score, name, x, sigma), x, name)
+    try:
+        value = call_untouched(score, name, x, sigma)
+    except RuntimeError as error:
+        if torch.is_grad_enabled() or "does not require grad" not in str(error):
+            raise
+        must = "switch gradients on where it takes one, by torch.enable_grad(): samplers compute without them"
+        raise RuntimeError(f"{name} must {must}") from error
+    return require_score(value, x, name)
 
 
 def call_untouched(function: Callable[..., Any], name: str, *arguments: Any) -> Any:

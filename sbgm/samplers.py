@@ -8,8 +8,9 @@ Every sampler raises SamplerDivergedError where a state stops being finite or gr
 a step size beyond its bound makes a chain do so.
 
 Below its two decorators a sampler is its algorithm alone: copied out, `annealed_langevin` needs `State`, `as_list`,
-`langevin_step` and `randn_like`. `@checked` looks at the arguments. `@watched` looks at the first value of the score
-and at the first state, which neither the score nor the caller may change in place, and at whether the chains diverge.
+`langevin_step` and `randn_like`. `@checked` looks at the arguments. `@watched` looks at the shape and dtype of each
+value of the score, at its first call and at the first state, whether the score or the caller changes the points in
+place, and at whether the chains diverge.
 
 In this order: Langevin dynamics (Eq. 4) with its relatives, annealing (Algorithms 1 and 2), and later samplers that go
 from one noise level straight to the next.
@@ -43,6 +44,7 @@ from sbgm.guard import (
     call_untouched,
     checked,
     instance_of,
+    require_score,
     require_sigma,
     score_at,
     widened,
@@ -174,7 +176,7 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
     """Stop a sampler at a state that is not finite or has grown 10⁶-fold. It then raises SamplerDivergedError.
 
     The sampler computes without gradients. Its score is looked at by `score_at` when it is first asked, and again where
-    the chains diverge.
+    the chains diverge; the dtype and shape of its values are looked at in every call.
 
     Args:
         spread: of all the noise that a chain is given, from the sampler's arguments; on a ladder it is σ_1.
@@ -194,7 +196,7 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
             # A chain may start at a point, and must not seem to explode when it spreads as far as its noise takes it.
             scale = max(float(x.abs().max()), ladder[0] if ladder else spread(**arguments))
             limit = min(1e6 * scale, torch.finfo(x.dtype).max)
-            arguments["score"] = _looked_at_first(score)
+            arguments["score"] = _looked_at(score)
             sigma = ladder[0] if ladder else arguments.get("sigma", 0.0)
 
             # a GPU is waited for at each look
@@ -219,8 +221,8 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
     return decorated
 
 
-def _looked_at_first(score: Score) -> Score:
-    """A score whose first value is looked at by `score_at`, and whose values have the dtype of x."""
+def _looked_at(score: Score) -> Score:
+    """A score whose first value is looked at by `score_at`, and the form of each further one by `require_score`."""
     is_first = True
 
     def call(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -228,7 +230,7 @@ def _looked_at_first(score: Score) -> Score:
         if is_first:
             is_first = False
             return score_at(score, x, sigma)
-        return score(x, sigma).to(x.dtype)
+        return require_score(score(x, sigma), x)
 
     return call
 

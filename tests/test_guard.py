@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import sbgm
 from sbgm.guard import ArgumentError, Batch, Count, Ladder, Positive, as_list, checked, require_number
 
 
@@ -26,6 +27,19 @@ def test_a_missing_argument_and_one_too_many_are_named_in_pythons_own_words():
         echo()
     with pytest.raises(TypeError, match=r"echo\(\) got an unexpected keyword argument 'sigma'"):
         echo(torch.ones(2, 3), [1.0], 1.0, sigma=1.0)
+
+
+def test_a_call_that_lacks_the_generator_alone_is_told_what_to_pass():
+    start = torch.zeros(2, 2)
+    with pytest.raises(TypeError, match=r"generator must be passed, such as generator=torch\.Generator"):
+        sbgm.langevin(lambda x, sigma: -x, start, step_size=0.1, n_steps=1)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'n_step'"):
+        sbgm.langevin(lambda x, sigma: -x, start, step_size=0.1, n_step=1)
+
+
+def test_a_ladder_is_shown_as_it_is_written():
+    with pytest.raises(ValueError, match=r"strictly descending, σ_1 > … > σ_L, got \[0\.1, 1\]$"):
+        echo(torch.ones(2, 3), torch.tensor([0.1, 1.0]), 1.0)
 
 
 @pytest.mark.parametrize("count", [0, 1.5])

@@ -38,6 +38,9 @@ def test_help_shows_every_name_of_the_package_on_a_few_screens():
     lines = pydoc.render_doc(sbgm, renderer=pydoc.plaintext).splitlines()
     assert len(lines) <= 200
     assert set(dir(sbgm)) <= set(re.findall(r"\w+", "\n".join(lines)))
+    first = " ".join(lines[:10])
+    assert "`from sbgm import *` binds none" in first
+    assert "sbgm-ncsn" in first
 
 
 # --- docstring examples ----------------------------------------------------------------------------------------------

@@ -114,6 +114,37 @@ def test_a_score_of_the_wrong_kind_is_named_at_the_first_step(name, case):
         next(RUNS[name](score, torch.zeros(4, 2), [2.0, 1.0], seeded()))
 
 
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("case", BAD_SCORES)
+def test_a_score_that_is_of_the_wrong_kind_later_is_named_too(name, case):
+    """A value of shape (4, 1) would broadcast, and the chains would follow another law without a word."""
+    score, error, message = BAD_SCORES[case]
+    asked = []
+
+    def later(x, sigma):
+        asked.append(sigma)
+        return -x if len(asked) <= 2 else score(x, sigma)
+
+    with pytest.raises(error, match=f"score must {message}"):
+        sbgm.final(RUNS[name](later, torch.zeros(4, 2), [4.0, 3.0, 2.0, 1.0], seeded()))
+
+
+@pytest.mark.parametrize("asked", [*RUNS, "denoise"])
+def test_a_score_by_automatic_differentiation_is_told_to_switch_gradients_on(asked):
+    def score(x, sigma):
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(-x.square().sum() / 2, x)[0]
+
+    def run(score):
+        if asked == "denoise":
+            return sbgm.denoise(score, torch.ones(4, 2), 1.0)
+        return sbgm.final(RUNS[asked](score, torch.ones(4, 2), [2.0, 1.0], seeded()))
+
+    with pytest.raises(RuntimeError, match=r"score must switch gradients on .* torch\.enable_grad\(\)"):
+        run(score)
+    assert torch.equal(run(torch.enable_grad()(score)), run(lambda x, sigma: -x))
+
+
 def by_method(x):
     x -= 1
 

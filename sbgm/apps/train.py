@@ -17,6 +17,7 @@ import functools
 import io
 import json
 import math
+import os
 import re
 import shlex
 import shutil
@@ -402,9 +403,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no run to resume in {folder}: it holds no settings.json")
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} can't be read: {error}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} must hold settings by name, got {type(record).__name__}")
+    return record
 
 
 def require_same(record: Mapping[str, Any], old_record: Mapping[str, Any]) -> None:
@@ -498,21 +502,34 @@ def read_checkpoint(
         ValueError: something in it is not what a training of these networks has written after that step.
     """
     for name, module in networks.items():
-        sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
+        file = checkpoint / f"{name}.safetensors"
+        step = sbgm.load_weights(module, file).get("step")
+        if step != step_of(checkpoint):
+            raise ValueError(f"{file} is of step {step}")
     try:
         state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
         log = {name: state["log"][name] for name in ("rows", "losses", "seconds")}
+        log["seconds"] = float(log["seconds"])
         record = dict(state["record"])
         n_steps = (log["rows"][-1]["step"] if log["rows"] else 0) + len(log["losses"])
         if n_steps != step_of(checkpoint):
             raise ValueError(f"it is of step {n_steps}")
         # The optimizer writes into its moments without looking at their shapes, and does as its groups say.
         (group,) = optimizer.param_groups
-        for number, moments in state["optimizer"]["state"].items():
-            shape = group["params"][number].shape
+        all_moments = state["optimizer"]["state"]
+        if not all_moments and not scaler.is_enabled():  # under which the first steps may have been left out
+            raise ValueError("it has no moments")
+        for number, moments in all_moments.items():
+            weight = group["params"][number]
+            shape = weight.shape
             if {name: x.shape for name, x in moments.items()} != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
                 raise ValueError("its moments have other shapes than the weights")
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state["optimizer"]["state"]})
+            for name in ("exp_avg", "exp_avg_sq"):
+                if moments[name].layout != torch.strided or moments[name].dtype != weight.dtype:
+                    raise ValueError("its moments are of another kind than the weights")
+                # in the weight's own order in memory, which one of strides 0 has not
+                moments[name] = torch.empty_like(weight).copy_(moments[name])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": all_moments})
         scaler.load_state_dict(state["scaler"])
         return log, record
     except Exception as error:  # it may be a stranger's, and hold anything
@@ -541,12 +558,18 @@ def make_accelerator(device: str | None = None, accumulation: int = 1) -> Accele
 
 
 @contextlib.contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Note Ctrl-C and SIGTERM in a list, so that they end no step half-way."""
+def noted_signals(*, aloud: bool) -> Iterator[list[int]]:
+    """Note Ctrl-C and SIGTERM in a list, so that they end no step half-way; with `aloud`, say so at once."""
     noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        noted.append(number)
+        if aloud:  # by the system's call, since the signal may have come while Python was printing
+            os.write(2, b"\nStopping after this step ...\n")
+
     handlers = {}
     if threading.current_thread() is threading.main_thread():  # which alone may set handlers
-        handlers = {n: signal.signal(n, lambda n, _: noted.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted
     finally:
@@ -705,7 +728,7 @@ def train(
     in_precision = functools.partial(sbgm.autocast, precision=settings.precision, device_type=device.type)
     with (
         owned(folder, accelerator, settings, resume=resume),
-        noted_signals() as signals,
+        noted_signals(aloud=is_main and watch is None) as signals,
         contextlib.ExitStack() as at_the_end,
     ):
         at_the_end.callback(torch.set_num_threads, torch.get_num_threads())

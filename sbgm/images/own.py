@@ -6,6 +6,7 @@ resized. They are kept in memory, as bytes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,7 +46,8 @@ def own_images(
     A tenth of the images, at least four, is the test split, drawn by the seed. A folder that holds the folders `train`
     and `test` has its splits already. Images are shuffled by the seed within their split.
 
-    Files whose suffix is no picture's are ignored, and so is what is hidden. Links to folders are not followed.
+    Files whose suffix is no picture's are ignored, and so is what is hidden. Links to folders are not followed, which a
+    warning says, and so it does of a picture beside the subfolders, by which there are no classes.
 
     Args:
         source: a folder of pictures, whose subfolders, if it has any, are the classes, in the order of their names; or
@@ -99,6 +101,9 @@ def own_images(
         places = [parts[1:] for parts in places]
     names = [parts[0] for parts in places if len(parts) > 1]
     classes = []
+    if names and len(names) < len(images):
+        beside = next(file for file, parts in zip(pictures, places, strict=True) if len(parts) == 1)
+        warnings.warn(f"the images have no classes, because not all lie in subfolders, such as {beside}", stacklevel=3)
     if len(names) == len(images):  # a picture outside the subfolders has no class
         classes = sorted(set(names))
         labels = torch.tensor([classes.index(name) for name in names])
@@ -165,10 +170,15 @@ def _bytes(images: Arrays) -> Tensor:
 def _pictures(folder: Path) -> list[Path]:
     """The files below a folder that are pictures by their suffix, in the order of their paths."""
     pictures = []
+    links = []
     for path in sorted(folder.rglob("*")):
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # such as a Mac's ._1.png
         if path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file():
             pictures.append(path)
+        if path.is_symlink() and path.is_dir() and not is_hidden:
+            links.append(str(path))
+    if links:
+        warnings.warn(f"links to folders are not followed: {', '.join(links)}", stacklevel=4)
     return pictures
 
 

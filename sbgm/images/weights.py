@@ -89,7 +89,7 @@ def run_weights(run: Path, step: int | None = None, *, averaged: bool = True) ->
     return average if averaged and average.exists() else checkpoint / "network.safetensors"
 
 
-CHECKPOINT = re.compile(r"step-\d{7,}")
+CHECKPOINT = re.compile(r"step-[0-9]{7,}")
 
 
 def checkpoints(run: Path) -> list[Path]:

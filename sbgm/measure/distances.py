@@ -21,7 +21,8 @@ FeatureFunction = Annotated[Callable[[Tensor], Tensor], function_of("images")]  
 def quantise(images: Batch) -> Tensor:
     """Images of 256 shades, uint8: ⌊256 x⌋ clamped to 0 … 255.
 
-    It undoes `images.data.dequantised`: both a pixel k/255 of a data set and its dequantised (k + u)/256 become k.
+    It undoes `images.data.dequantised`: both a pixel k/255 of a data set and its dequantised (k + u)/256 become k. In
+    half precision some become a neighbour of k, by rounding.
 
     Args:
         images: (B, *shape), of which what lies outside [0, 1] is clamped, such as samples as a sampler left them.

@@ -42,7 +42,14 @@ def require_alike(first: Tensor, second: Tensor, first_name: str, second_name: s
         )
 
 
-Logits = Annotated[Tensor, rows("K")]
+def _logits(value: Tensor, name: str) -> None:
+    rows("K")(value, name)
+    p = widened(value)
+    if bool(((p >= 0) & (p <= 1)).all()) and bool(((p.sum(dim=1) - 1).abs() < 0.01).all()):
+        raise ValueError(f"{name} must be logits, the numbers before the softmax, and these rows are probabilities")
+
+
+Logits = Annotated[Tensor, _logits]
 
 
 class Estimate(NamedTuple):
@@ -164,7 +171,7 @@ def fewest_for_class_test(labels: Tensor) -> int:
 
 
 @checked
-def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
+def class_test(logits: Annotated[Tensor, rows("K")], labels: Tensor) -> ChiSquared:
     """Test by χ² whether samples have the classes of the data as often as the data has them.
 
     The data's own shares, not equal ones, are what a perfect model has: of MNIST's training digits 11.2 % are ones and

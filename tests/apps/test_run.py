@@ -60,6 +60,19 @@ def test_a_run_that_is_stopped_saves_and_goes_on_as_if_it_had_not_stopped(whole,
     assert pandas.read_csv(tmp_path / "run" / "log.csv")["seconds"].is_monotonic_increasing
 
 
+@pytest.mark.parametrize("watch", [None, lambda *_: None])
+def test_ctrl_c_is_answered_at_once_unless_somebody_watches(tmp_path, capfd, watch):
+    said = []
+
+    def stop_and_read(score):
+        stop(score)
+        said.append(capfd.readouterr().err)
+        return score
+
+    run(tmp_path / "run", network=in_training(2, stop_and_read), watch=watch)
+    assert ("Stopping after this step" in said[0]) == (watch is None)
+
+
 def test_a_schedulers_sigterm_saves_too_and_is_told_by_the_exit_status(tmp_path, monkeypatch):
     network = in_training(3, lambda score: os.kill(os.getpid(), signal.SIGTERM) or score)
     number = program.train(changed(), tmp_path / "run", network=network, images=set_of(IMAGES))
@@ -211,12 +224,21 @@ def with_sums(checkpoint):
     (checkpoint / "SHA256SUMS").write_text(checksums(checkpoint))
 
 
+def moments_of(state):
+    """Of the first weight."""
+    return state["optimizer"]["state"][0]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)), "moments have other shapes"),
+        (lambda state: moments_of(state).update(exp_avg=torch.zeros(3)), "moments have other shapes"),
+        (lambda state: moments_of(state).update(exp_avg=moments_of(state)["exp_avg"].half()), "another kind"),
+        (lambda state: moments_of(state).update(exp_avg=moments_of(state)["exp_avg"].to_sparse()), "another kind"),
+        (lambda state: state["optimizer"].update(state={}), "it has no moments"),
         (lambda state: state["optimizer"]["state"].update({99: {}}), "index"),
         (lambda state: state["log"]["losses"].append(1.0), "it is of step 6"),
+        (lambda state: state["log"].update(seconds="long"), "could not convert string to float"),
         (lambda state: state.update(record=None), "NoneType"),
         (lambda state: state.pop("record"), "record"),
         (lambda state: state.pop("log"), "log"),
@@ -233,9 +255,44 @@ def test_a_strangers_state_is_refused_in_a_line(stopped, change, says):
         run(stopped, resume=True)
 
 
+def test_a_moment_whose_numbers_share_one_place_is_written_out(stopped):
+    """Adam would write beyond that place, and the process would crash."""
+    file = stopped / "step-0000005" / "state.pt"
+    state = torch.load(file)
+    shape = moments_of(state)["exp_avg"].shape
+    moments_of(state).update(exp_avg=torch.zeros(1).expand(shape))
+    torch.save(state, file)
+    with_sums(file.parent)
+    assert torch.load(file)["optimizer"]["state"][0]["exp_avg"].stride() == (0,) * len(shape)
+    run(stopped, resume=True)
+    assert last_step(stopped) == 8
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "[" * 200_000])
+def test_settings_that_are_no_table_are_refused_in_a_line(stopped, content):
+    (stopped / "settings.json").write_text(content)
+    with pytest.raises(ValueError, match=r"settings\.json (can't be read|must hold settings by name)"):
+        run(stopped, resume=True)
+
+
 def test_a_renamed_checkpoint_is_no_other_step(stopped):
     (stopped / "step-0000005").rename(stopped / "step-0000007")
-    with pytest.raises(ValueError, match=r"step-0000007/state\.pt can't be read: it is of step 5"):
+    with pytest.raises(ValueError, match=r"step-0000007/network\.safetensors is of step 5"):
+        run(stopped, resume=True)
+
+
+@pytest.mark.parametrize("name", ["network", "average"])
+def test_a_network_of_another_step_is_refused(stopped, name):
+    shutil.copy(stopped / "step-0000004" / f"{name}.safetensors", stopped / "step-0000005")
+    with_sums(stopped / "step-0000005")
+    with pytest.raises(ValueError, match=rf"step-0000005/{name}\.safetensors is of step 4"):
+        run(stopped, resume=True)
+
+
+def test_a_state_of_another_step_is_refused(stopped):
+    shutil.copy(stopped / "step-0000004" / "state.pt", stopped / "step-0000005")
+    with_sums(stopped / "step-0000005")
+    with pytest.raises(ValueError, match=r"step-0000005/state\.pt can't be read: it is of step 4"):
         run(stopped, resume=True)
 
 

@@ -1,6 +1,7 @@
 """Images of one's own: what a folder and a tensor become, what is ignored, and all that is refused."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -66,6 +67,15 @@ def test_train_and_test_never_become_classes_in_silence(tmp_path, filled):
         own_images(tmp_path, 8)
 
 
+def test_a_picture_beside_the_subfolders_takes_the_classes_away_and_a_warning_says_so(tmp_path):
+    for name in ("a", "b"):
+        folder_of(tmp_path / name, 10)
+    assert own_images(tmp_path, 8).classes == ("a", "b")
+    shutil.copy(tmp_path / "a" / "00.png", tmp_path / "stray.png")
+    with pytest.warns(UserWarning, match=r"no classes, because not all lie in subfolders, such as .*stray\.png"):
+        assert own_images(tmp_path, 8).classes == ()
+
+
 def test_pictures_of_all_modes_are_read_and_what_is_hidden_or_no_picture_by_its_suffix_is_ignored(tmp_path):
     folder = folder_of(tmp_path / "photos", 10)
     (folder / "notes.txt").write_text("no picture")
@@ -78,7 +88,8 @@ def test_pictures_of_all_modes_are_read_and_what_is_hidden_or_no_picture_by_its_
     plain((0, 200, 0)).save(folder / "moves.gif", save_all=True, append_images=[plain((0, 0, 200))])
     plain((200, 100, 50), size=(4000, 3000)).save(folder / "IMG_1.JPG")
     plain((9, 9, 9, 0), mode="RGBA").save(folder / "clear.webp", lossless=True)
-    own = own_images(folder, 8)
+    with pytest.warns(UserWarning, match="links to folders are not followed: .*photos/up$"):
+        own = own_images(folder, 8)
     assert own.shape == (3, 8, 8)
     pixels = pixels_of(own)[:, :, 4, 4].int()
     assert len(pixels) == 14

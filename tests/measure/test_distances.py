@@ -91,6 +91,15 @@ def test_in_skewed_features_the_errors_of_mean_and_covariance_go_together():
     assert frechet_distance(x, reference).se == pytest.approx(jackknife, rel=0.1)
 
 
+def test_the_standard_error_of_far_sets_is_that_of_their_means():
+    """For sets whose means lie d apart, with equal covariances C, the variance is (2d)ᵀC(2d)(1/n + 1/n')."""
+    x = normal(0, 400, 3)
+    d = torch.tensor([50.0, 0.0, -20.0], dtype=x.dtype)
+    y = x + 1_000
+    spread = (2 * (x @ d)).std()
+    assert frechet_distance(y + d, y).se == pytest.approx(float(spread) * math.sqrt(2 / 400), rel=1e-3)
+
+
 # --- the kernel distance ---------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm import measure
-from sbgm.measure import class_test, confident_share, share
+from sbgm.measure import class_test, confident_share, inception_score, share
 from seeds import seeded
 
 # --- estimates and moments -------------------------------------------------------------------------------------------
@@ -135,6 +135,16 @@ def test_images_in_0_to_255_are_refused():
 def test_a_confident_share_by_hand():
     logits = torch.tensor([[0.0, 5.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
     assert confident_share(logits).value == 0.75  # e⁵/(e⁵ + 2) = .987, e/(e + 2) = .58
+
+
+@pytest.mark.parametrize("measure", [confident_share, inception_score])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_probabilities_are_no_logits(measure, dtype):
+    """Their softmax is nearly flat: of sure classes it would make an inception score near 1."""
+    logits = 20 * torch.eye(10, dtype=dtype).repeat(2, 1)
+    measure(logits)
+    with pytest.raises(ValueError, match="logits must be logits, the numbers before the softmax"):
+        measure(logits.softmax(dim=1))
 
 
 def test_the_standard_error_of_a_share_is_the_binomials():

@@ -93,6 +93,11 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     assert wheel.name.startswith(f"sbgm_ncsn-{sbgm.__version__}-")
 
 
+def test_the_page_says_how_large_the_wheel_is(wheel):
+    (megabytes,) = re.findall(r"\.whl, (\d+) MB", (ROOT / "docs" / "using.md").read_text(encoding="utf-8"))
+    assert abs(wheel.stat().st_size / 1e6 - int(megabytes)) <= 1
+
+
 def test_the_nine_lines_of_inpainting_run_as_printed_and_what_was_recorded_is_found(run, tmp_path):
     """With two of the 25 steps a level; the picture shows a test image and its four fills."""
     using = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
