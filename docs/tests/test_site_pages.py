@@ -50,10 +50,10 @@ def test_the_names_and_options_on_a_page_exist(page):
             assert pkgutil.resolve_name(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
-    known |= {"--extra-index-url", "--no-deps", "--student"}
+    known |= {"--extra-index-url", "--no-deps"}
     parsers = [parser_of(command) for command in COMMANDS]
     helps = [parser.format_help() for parser in parsers]
-    helps += [path.read_text(encoding="utf-8") for path in (ROOT / "evidence").rglob("*.py")]
+    helps += [path.read_text(encoding="utf-8") for room in ("evidence", "tools") for path in (ROOT / room).rglob("*.py")]
     for text in helps:
         known |= set(re.findall(r"--[a-z-]+", text))
     assert options <= known
