@@ -1,7 +1,8 @@
 """Put README's pictures into data/results: `python tools/readme_figures.py`.
 
-Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. One is what
-README's own lines of Python draw on this machine: its last digits depend on the processor.
+Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. Two are drawn
+on this machine, by README's own lines of Python and by `examples/twenty_digits.py`: their last digits depend on the
+processor.
 """
 
 import base64
@@ -21,7 +22,6 @@ from notebooks import NOTEBOOKS, ROOT, read
 
 FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
-    "ten_digits": ("00", "Ten images of noise"),
     "ladder": ("04", "Left: some of the chains"),
     "figure1": ("05", "Our Fig. 1."),
     "figure5": ("07", "Our Fig. 5:"),
@@ -36,6 +36,7 @@ def main() -> None:
     (lines,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     pictures = {name: figure_of(*place) for name, place in SHOWN.items()}
     pictures["moons"] = left_by(["-c", lines], "moons.png")
+    pictures["twenty_digits"] = left_by([str(ROOT / "examples" / "twenty_digits.py"), "film.png"], "film.png")
     pictures |= {f"stills/{chapter}": still(chapter) for chapter in CHAPTERS}
     for name, picture in pictures.items():
         (FOLDER / f"{name}.png").write_bytes(picture)
