@@ -1,8 +1,7 @@
 """Put README's pictures into data/results: `python tools/readme_figures.py`.
 
-Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. Two are drawn
-on this machine, by README's own lines of Python and by `examples/twenty_digits.py`: their last digits depend on the
-processor.
+Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. README's own
+lines of Python and `examples/twenty_digits.py` draw the other two, whose last digits depend on the processor.
 """
 
 import base64
