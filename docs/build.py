@@ -17,8 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 import digits
 import formulas
 from chapters import ROOT, Page, overview, pages_in
-from ledger import load_records
-from page import count_line
 
 HERE = ROOT / "docs"
 COPIED = (
@@ -59,7 +57,7 @@ def stage(source: Path, series: list[Page]) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE).as_posix(): path.read_text("utf-8").replace("](../", "](") for path in written}
-    pages["index.md"] = pages["index.md"].replace("<!-- ledger -->", count_line(load_records()))
+
     pages |= {notebook.place: notebook.staged() for notebook in series}
     pages |= {"chapters.md": overview(series), "formulas.md": formulas.page(series)}
     content = {name: text.encode() for name, text in pages.items()}

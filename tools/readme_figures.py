@@ -1,4 +1,4 @@
-"""Put README's pictures into data/results: `python tools/readme_figures.py`.
+"""Put the pictures of README and of docs/results.md into data/results: `python tools/readme_figures.py`.
 
 Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. README's own
 lines of Python and `examples/twenty_digits.py` draw the other two, whose last digits depend on the processor.
@@ -23,9 +23,16 @@ FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
     "ladder": ("04", "Left: some of the chains"),
     "figure1": ("05", "Our Fig. 1."),
+    "figure2": ("02", "Our Fig. 2"),
+    "figure3": ("04", "This is our Figure 3"),
     "figure5": ("07", "Our Fig. 5:"),
+    "figure6": ("10", "This is our Fig. 6"),
+    "figure_c1": ("07", "The first nine samples of each network"),
+    "figure_c2": ("07", "Left of each line six samples"),
+    "table1": ("11", "Circles are the models of Table 1"),
 }
 
+FILMS = ("twenty_digits", "ladder")  # of README; who asked the system for less motion sees how they end
 CHAPTERS = [f"{number:02d}" for number in range(13)]
 
 
@@ -37,6 +44,7 @@ def main() -> None:
     pictures["moons"] = left_by(["-c", lines], "moons.png")
     pictures["twenty_digits"] = left_by([str(ROOT / "examples" / "twenty_digits.py"), "film.png"], "film.png")
     pictures |= {f"stills/{chapter}": still(chapter) for chapter in CHAPTERS}
+    pictures |= {f"stills/{name}": end_of(pictures[name]) for name in FILMS}
     for name, picture in pictures.items():
         (FOLDER / f"{name}.png").write_bytes(picture)
 
@@ -56,6 +64,15 @@ def still(chapter: str) -> bytes:
     frame.thumbnail((280, 280))
     written = io.BytesIO()
     frame.quantize(64).save(written, "png")
+    return written.getvalue()
+
+
+def end_of(film: bytes) -> bytes:
+    """The last frame of a film, as a picture."""
+    frames = Image.open(io.BytesIO(film))
+    frames.seek(frames.n_frames - 1)
+    written = io.BytesIO()
+    frames.convert("RGB").quantize(64).save(written, "png")
     return written.getvalue()
 
 
