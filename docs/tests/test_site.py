@@ -111,7 +111,7 @@ def without_spaces(text: str) -> str:
 def test_what_answers_a_guess_is_folded(pages):
     for path in CHAPTERS:
         n_answers = sum(ANSWER_TAG in tags_of(cell) for cell in read(path).cells)
-        assert pages[html_of(path)].prose.count("Show what came out") == n_answers, path.stem
+        assert pages[html_of(path)].prose.count("You guessed? Show it") == n_answers, path.stem
 
 
 def test_a_notebook_offers_itself(html, pages):
