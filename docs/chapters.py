@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS_HEAD = """# The chapters
 
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
-the outputs of their last run. [Chapter 0](notebooks/00_start_here.ipynb) has a short way, of one evening. [One
+the outputs of their last run. [Chapter 0](notebooks/00_start_here.ipynb) has a shortened route for one evening. [One
 hour](notebooks/one_hour.ipynb) is for a class or a visitor.
 """
 PARTS = {  # by the number of the chapter that begins them

@@ -28,7 +28,6 @@
     still.setAttribute('aria-label', image.alt);
     const stop = () => {
       Object.assign(still, {width: image.naturalWidth, height: image.naturalHeight});
-      still.style.width = `${image.clientWidth}px`;
       still.getContext('2d').drawImage(image, 0, 0);
       image.replaceWith(still);
       button.title = 'Play the film';
