@@ -17,10 +17,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "evidence"))
 import digits
 import formulas
 from chapters import ROOT, Page, overview, pages_in
-from ledger import load_records
-from page import count_line
 
 HERE = ROOT / "docs"
+BELOW = {  # the pages that stand below a page in the sidebar, in the order of reading
+    "index": "results chapters playground instructors using formulas api/index evidence/README notebooks/glossary "
+    "notebooks/reading notebooks/troubleshooting",
+    "results": "limits",
+    "chapters": "notebooks/[0-9]* notebooks/one_hour",
+    "instructors": "term_project",
+    "using": "own_images gpu authors_code data/README data/weights/README data/results/SPEED",
+    "evidence/README": "evidence/HISTORY",
+}
+TOCTREE = """
+
+```{{toctree}}
+:glob:
+:hidden:
+
+{}
+```
+"""
 COPIED = (
     "notebooks/*.md",
     "data/README.md",
@@ -31,6 +47,7 @@ COPIED = (
     "data/results/*.json",
     "evidence/*.md",
     "evidence/claims/*/record.json",
+    "examples/*.py",
 )
 
 
@@ -59,12 +76,13 @@ def stage(source: Path, series: list[Page]) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE).as_posix(): path.read_text("utf-8").replace("](../", "](") for path in written}
-    pages["index.md"] = pages["index.md"].replace("<!-- ledger -->", count_line(load_records()))
     pages |= {notebook.place: notebook.staged() for notebook in series}
     pages |= {"chapters.md": overview(series), "formulas.md": formulas.page(series)}
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
     content |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in files}
+    for name, below in BELOW.items():
+        content[f"{name}.md"] += TOCTREE.format("\n".join(f"/{page}" for page in below.split())).encode()
     write(source, content)
 
 

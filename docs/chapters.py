@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS_HEAD = """# The chapters
 
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
-the outputs of their last run. [Chapter 0](notebooks/00_start_here.ipynb) has a short way, of one evening. [One
+the outputs of their last run. [Chapter 0](notebooks/00_start_here.ipynb) has a shortened route for one evening. [One
 hour](notebooks/one_hour.ipynb) is for a class or a visitor.
 """
 PARTS = {  # by the number of the chapter that begins them
@@ -198,10 +198,22 @@ def caption_of(cell: NotebookNode) -> str:
     return first[1:-1] if is_caption else ""
 
 
+SIGNS = {  # of TeX, as one types them
+    "alpha": "α", "beta": "β", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "eta": "η", "theta": "θ",
+    "lambda": "λ", "mu": "μ", "pi": "π", "sigma": "σ", "tau": "τ", "Delta": "Δ", "Sigma": "Σ", "nabla": "∇",
+    "ell": "ℓ", "propto": " ∝ ", "approx": " ≈ ", "cdot": "·", "times": " × ", "pm": " ± ", "le": " ≤ ",
+    "ge": " ≥ ", "in": " ∈ ", "to": " → ", "infty": "∞", "dots": "…", "ldots": "…", "sqrt": "√", "quad": " ",
+}  # fmt: skip
+SILENT = "mathbf|mathcal|mathrm|boldsymbol|tilde|hat|text|operatorname|frac|tfrac|left|right"
+
+
 def plain(markdown: str) -> str:
-    """Markdown as plain words, formulas by the names of their signs: "$\\sigma_L^2$" becomes "sigma_L^2"."""
+    """Markdown as plain words, formulas by their signs: "$\\sigma_L^2$" becomes "σ_L^2"."""
     words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
-    words = re.sub(r"\\(mathbf|tilde|hat|text|frac|left|right)\b|[$*`\\{}]", "", words)
+    words = re.sub(rf"\\(?:{SILENT})(?![a-z])|\\(?=[^a-zA-Z,;:])", "", words)
+    words = re.sub(r"\\[,;:]", " ", words)
+    words = re.sub(r"\\([a-zA-Z]+)( ?)", lambda name: SIGNS.get(name[1], f" {name[1]}{name[2]}"), words)
+    words = re.sub(r"[$*`{}]", "", words)
     return " ".join(words.split())
 
 

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
+from PIL import Image
 from sphinx.ext import autosummary
 
 import formulas
@@ -99,12 +101,43 @@ def skip_member(app, what, name, obj, skip, options):
     return True if isinstance(obj, TUPLE_FIELD) else None
 
 
+def describe_pictures(app, doctree):
+    """Mark captions, films, and figures that are drawn on white: site.css and site.js do the rest."""
+    for picture in doctree.findall(nodes.image):
+        file = Path(app.srcdir) / picture["uri"].lstrip("/")
+        if file.suffix == ".png":
+            picture["classes"] += kinds_of(file)
+        holder = picture.parent
+        while holder.parent is not None and not isinstance(holder.parent, (nodes.section, nodes.document)):
+            holder = holder.parent
+        caption = holder.next_node(descend=False, siblings=True)
+        if isinstance(caption, nodes.paragraph) and all(isinstance(caption[end], nodes.emphasis) for end in (0, -1)):
+            caption["classes"] = ["figure-caption"]
+
+
+def kinds_of(file):
+    """The classes of a picture: "film" if it moves, "drawn" if it is lines and points on white."""
+    with Image.open(file) as picture:
+        kinds = ["film"] if getattr(picture, "is_animated", False) else []
+        shades = picture.convert("L").histogram()
+    n_pixels = sum(shades)
+    is_drawn = sum(shades[250:]) > n_pixels / 2 and sum(shades[:40]) < n_pixels / 20
+    return kinds + (["drawn"] if is_drawn else [])
+
+
 def name_answers(app, doctree, docname):
-    """Let the fold of an output say what it holds: the setting of MyST-NB names code and outputs alike."""
+    """Let the fold of an output ask for the guess, and hold the caption of what it shows.
+
+    The setting of MyST-NB names code and outputs alike.
+    """
     for fold in doctree.findall(HideCodeCellNode):
         if "above-input" not in fold["classes"]:
-            fold["prompt_show"] = "Show what came out"
-            fold["prompt_hide"] = "Hide what came out"
+            fold["prompt_show"] = "You guessed? Show it"
+            fold["prompt_hide"] = "Hide it"
+            caption = fold.parent.next_node(descend=False, siblings=True)
+            if isinstance(caption, nodes.paragraph) and "figure-caption" in caption["classes"]:
+                caption.parent.remove(caption)
+                fold += caption
 
 
 def setup(app):
@@ -113,4 +146,5 @@ def setup(app):
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("doctree-read", describe_pictures)
     app.connect("doctree-resolved", name_answers)

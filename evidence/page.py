@@ -1,4 +1,4 @@
-"""The ledger's page, README.md beside this file, and the count of claims in the project's README.md: `make ledger`.
+"""The ledger's page, README.md beside this file, and the count of claims in docs/results.md: `make ledger`.
 
 The page's tables have four columns: `claim` with `section`; `expect`; `found`; and the word, with a clause on what
 `missed` or straddles its bound, and what is narrower: a `mark`, which HEAD explains, and `narrow`. `expect` names what
@@ -32,8 +32,8 @@ measures L5 again. [HISTORY.md](HISTORY.md) tells earlier ledgers.
 - ● *reproduced*: the paper's statement, at the paper's settings or in closed form;
 - ● *checked*: an identity, which only a fault of the code could miss;
 - ◐ *in part*: reproduced, in a narrower setting than the paper's;
-- ○ *not reproduced*: the statement fails here;
-- ○ *inconclusive*: an interval straddles its bound, or a control failed.
+- ✕ *not reproduced*: the statement fails here;
+- ? *inconclusive*: an interval straddles its bound, or a control failed.
 
 ± is twice the standard error, (a to b) a ratio's interval; a bound is met only by the whole interval. Over a few
 trained networks it is that of their mean, by Student's distribution: one more network may lie outside. Over samples of
@@ -56,18 +56,19 @@ Bounds that changed after a number was known. {changes} ([HISTORY.md](HISTORY.md
 DECIDED = {
     "reproduced": "● **reproduced**",
     "reproduced in part": "◐ **in part**",
-    "not reproduced": "○ **not reproduced**",
-    "inconclusive": "○ **inconclusive**",
+    "not reproduced": "✕ **not reproduced**",
+    "inconclusive": "? **inconclusive**",
 }
 """The words in the tables; a claim that reads otherwise stands in the list below them."""
 STATUSES = ("reproduced", "checked", *list(DECIDED)[1:], "reported", "waits for a GPU", WAITS)
 CHECKED = "● **checked**"
 COUNTED = {
     "reproduced": "reproduced in full",
+    "reported": "reported without a bound",
     "waits for a GPU": "waiting for a GPU",
     WAITS: "waiting to be measured again",
 }
-"""What README's count says in place of a word."""
+"""What the count of claims says in place of a word."""
 TABLE_HEAD = ("| claim | expected | measured | word |", "|---|---|---|---|")
 
 
@@ -79,15 +80,16 @@ def main() -> None:
 
 
 def write(records: Mapping[str, Record], root: Path) -> None:
-    """Write the page beside the claims' folders, and count the claims in README.
+    """Write the page beside the claims' folders, and count the claims on the page of results.
 
     Args:
         records: of all claims.
-        root: the folder of README.md.
+        root: the folder that holds docs/results.md.
     """
-    readme = with_section(root / "README.md", "ledger", count_line(records))
+    file = root / "docs" / "results.md"
+    results = with_section(file, "ledger", count_line(records))
     write_bytes(ledger.claims_folder().parent / "README.md", ledger_page(records).encode())
-    write_bytes(root / "README.md", readme.encode())
+    write_bytes(file, results.encode())
 
 
 def ledger_page(records: Mapping[str, Record]) -> str:
@@ -207,7 +209,7 @@ def _capital(words: str) -> str:
 
 def count_line(records: Mapping[str, Record]) -> str:
     """How many claims have each status: a sentence on those that are not about images, and one on those that are."""
-    sentences = [f"We tested {len(records)} statements."]
+    sentences = [f"The ledger has {len(records)} statements of the paper."]
     for where, images in (("not about images", False), ("about images", True)):
         group = [record for record in records.values() if ledger.claims()[record.id].images is images]
         if not group:

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from safetensors.torch import load_file
 
 import notebooks as tool
@@ -82,6 +83,15 @@ def test_an_example_writes_its_picture_and_nothing_else(name, run, tmp_path):
     low, high = Image.open(tmp_path / "drawn.png").convert("L").getextrema()
     assert low < 50
     assert high > 200
+
+
+def test_the_film_of_digits_ends_as_it_begins_and_starts_from_noise(run, tmp_path):
+    run(EXAMPLES / "twenty_digits.py", "film.png", "2")
+    film = Image.open(tmp_path / "film.png")
+    frames = [np.asarray(frame.convert("L")).astype(int) for frame in ImageSequence.all_frames(film)]
+    assert np.array_equal(frames[0], frames[-1])
+    grey = [float(((frame > 60) & (frame < 190)).mean()) for frame in frames]
+    assert grey[1] > 5 * grey[0]  # the start has every shade; a digit is black and white
 
 
 @pytest.fixture(scope="module")

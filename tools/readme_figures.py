@@ -1,7 +1,7 @@
-"""Put README's pictures into data/results: `python tools/readme_figures.py`.
+"""Put the pictures of README and of docs/results.md into data/results: `python tools/readme_figures.py`.
 
-Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. One is what
-README's own lines of Python draw on this machine: its last digits depend on the processor.
+Most are figures of the chapters, the same bytes each time; a chapter's still is the end of its first film. README's own
+lines of Python and `examples/twenty_digits.py` draw the other two, whose last digits depend on the processor.
 """
 
 import base64
@@ -21,12 +21,18 @@ from notebooks import NOTEBOOKS, ROOT, read
 
 FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
-    "ten_digits": ("00", "Ten images of noise"),
     "ladder": ("04", "Left: some of the chains"),
     "figure1": ("05", "Our Fig. 1."),
+    "figure2": ("02", "Our Fig. 2"),
+    "figure3": ("04", "This is our Figure 3"),
     "figure5": ("07", "Our Fig. 5:"),
+    "figure6": ("10", "This is our Fig. 6"),
+    "figure_c1": ("07", "The first nine samples of each network"),
+    "figure_c2": ("07", "Left of each line six samples"),
+    "table1": ("11", "Circles are the models of Table 1"),
 }
 
+FILMS = ("twenty_digits", "ladder")  # of README; who asked the system for less motion sees how they end
 CHAPTERS = [f"{number:02d}" for number in range(13)]
 
 
@@ -36,7 +42,9 @@ def main() -> None:
     (lines,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     pictures = {name: figure_of(*place) for name, place in SHOWN.items()}
     pictures["moons"] = left_by(["-c", lines], "moons.png")
+    pictures["twenty_digits"] = left_by([str(ROOT / "examples" / "twenty_digits.py"), "film.png"], "film.png")
     pictures |= {f"stills/{chapter}": still(chapter) for chapter in CHAPTERS}
+    pictures |= {f"stills/{name}": end_of(pictures[name]) for name in FILMS}
     for name, picture in pictures.items():
         (FOLDER / f"{name}.png").write_bytes(picture)
 
@@ -56,6 +64,15 @@ def still(chapter: str) -> bytes:
     frame.thumbnail((280, 280))
     written = io.BytesIO()
     frame.quantize(64).save(written, "png")
+    return written.getvalue()
+
+
+def end_of(film: bytes) -> bytes:
+    """The last frame of a film, as a picture."""
+    frames = Image.open(io.BytesIO(film))
+    frames.seek(frames.n_frames - 1)
+    written = io.BytesIO()
+    frames.convert("RGB").quantize(64).save(written, "png")
     return written.getvalue()
 
 

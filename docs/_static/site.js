@@ -8,6 +8,39 @@
     }
   }
 
+  // A figure opens at a tap. A film stops at a click, and shows its first frame; so it does from the start for who has
+  // asked the system for less motion.
+  const wrap = (image, element) => {
+    image.replaceWith(element);
+    element.append(image);
+    return element;
+  };
+  for (const image of document.querySelectorAll('.cell_output img, article p > img')) {
+    if (image.closest('a') || image.closest('.playground')) continue;
+    if (!image.classList.contains('film')) {
+      Object.assign(wrap(image, document.createElement('a')), {href: image.src, className: 'whole'});
+      continue;
+    }
+    const button = Object.assign(wrap(image, document.createElement('button')), {type: 'button', className: 'film'});
+    const still = document.createElement('canvas');
+    still.className = image.className;
+    still.setAttribute('role', 'img');
+    still.setAttribute('aria-label', image.alt);
+    const stop = () => {
+      Object.assign(still, {width: image.naturalWidth, height: image.naturalHeight});
+      still.getContext('2d').drawImage(image, 0, 0);
+      image.replaceWith(still);
+      button.title = 'Play the film';
+    };
+    const play = () => {
+      still.replaceWith(image);
+      button.title = 'Stop the film';
+    };
+    button.title = 'Stop the film';
+    button.addEventListener('click', () => still.isConnected ? play() : stop());
+    if (matchMedia('(prefers-reduced-motion: reduce)').matches) image.decode().then(stop, () => {});
+  }
+
   // What screen readers miss in the markup of Furo, Sphinx and MyST-NB.
   const mend = (selector, change) => document.querySelectorAll(selector).forEach(change);
   mend('[role="heading"]:not([aria-level])', heading => heading.setAttribute('aria-level', 2));

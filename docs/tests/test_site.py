@@ -16,7 +16,7 @@ from scratch_site import built_once
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = all_notebooks()
 PAGES = (
-    "formulas", "instructors",
+    "results", "formulas", "instructors",
     "notebooks/glossary", "notebooks/reading", "notebooks/troubleshooting", "api/index", "data/README",
     "data/weights/README", "data/results/SPEED", "limits", "gpu", "authors_code",
 )  # fmt: skip
@@ -97,7 +97,7 @@ def test_code_that_only_draws_is_folded(html):
 
 def test_a_chapter_opens_with_a_picture_and_no_fold_above_it(html):
     for path in all_notebooks():
-        above, opening, _ = (html / html_of(path)).read_text(encoding="utf-8").partition('class="opening"')
+        above, opening, _ = (html / html_of(path)).read_text(encoding="utf-8").partition('class="opening')
         if path.name[0].isdigit() and not path.name.startswith("10"):  # whose film is made with the student's function
             assert opening, path.stem
             assert "<details" not in above, path.stem
@@ -111,7 +111,22 @@ def without_spaces(text: str) -> str:
 def test_what_answers_a_guess_is_folded(pages):
     for path in CHAPTERS:
         n_answers = sum(ANSWER_TAG in tags_of(cell) for cell in read(path).cells)
-        assert pages[html_of(path)].prose.count("Show what came out") == n_answers, path.stem
+        assert pages[html_of(path)].prose.count("You guessed? Show it") == n_answers, path.stem
+
+
+def test_the_caption_of_a_folded_picture_is_in_its_fold_and_its_signs_are_those_one_types(html, pages):
+    page = BeautifulSoup((html / "notebooks/04_annealed_langevin_dynamics.html").read_text("utf-8"), "html.parser")
+    (caption,) = [tag for tag in page.select("p.figure-caption") if "Compare the orange clouds" in tag.get_text()]
+    assert "above-output" in caption.find_parent("details")["class"]
+    (alt,) = [
+        alt for _, alt in pages["notebooks/04_annealed_langevin_dynamics.html"].images if "same excess width" in alt
+    ]
+    assert "With α ∝ σ^2 every level" in alt
+
+
+def test_the_sidebar_of_the_first_page_is_short(html):
+    page = BeautifulSoup((html / "index.html").read_text("utf-8"), "html.parser")
+    assert 8 <= len(page.select(".sidebar-tree li.toctree-l1")) <= 15
 
 
 def test_a_notebook_offers_itself(html, pages):

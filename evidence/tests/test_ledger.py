@@ -358,12 +358,13 @@ def test_the_bounds_of_a_record_stood_in_the_commit_that_it_names(commit):
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_is_written_from_the_records_and_a_readme_without_its_markers_stops_it(results, tmp_path, restate):
+def test_the_page_is_written_from_the_records_and_results_without_markers_stop_it(results, tmp_path, restate):
     entry = enter("L91", note=r"a \1 and a | bar")
     assert ledger.load_records() == {"L91": entry}
-    readme = tmp_path / "README.md"
+    readme = tmp_path / "docs" / "results.md"
+    readme.parent.mkdir()
     readme.write_text("no <!-- /ledger --> and then <!-- ledger -->", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger -->"):
+    with pytest.raises(ValueError, match=r"results.md must hold the markers <!-- ledger --> and <!-- /ledger -->"):
         page.write(ledger.load_records(), tmp_path)
     assert not (results.parent / "README.md").exists()
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
@@ -385,9 +386,9 @@ ROWS = {
         [MISSES, expected("c", 5, low=6, yardstick=True)],
         "60 images",
         {"narrow": "few"},
-        "○ **not reproduced**: drift: 0.5 ± 0.2   expected −0.301 to 0.301; c: 5   expected at least 6; few",
+        "✕ **not reproduced**: drift: 0.5 ± 0.2   expected −0.301 to 0.301; c: 5   expected at least 6; few",
     ),
-    "a clause": ([MISSES], "", {"missed": "it is {drift}"}, "○ **not reproduced**: it is 0.5 ± 0.2"),
+    "a clause": ([MISSES], "", {"missed": "it is {drift}"}, "✕ **not reproduced**: it is 0.5 ± 0.2"),
 }
 
 
@@ -447,6 +448,6 @@ def test_the_count_tells_points_from_images(restate):
     words = {"L91": "reproduced", "L92": "waits for a GPU", "I91": "reproduced in part"}
     records = {i: Record(i, status, (), bounds=bounds[i]) for i, status in words.items()}
     assert page.count_line(records) == (
-        "We tested 3 statements. Of the 2 not about images, we found 1 reproduced in full and 1 waiting for a GPU. "
-        "Of the 1 about images, we found 1 reproduced in part."
+        "The ledger has 3 statements of the paper. Of the 2 not about images, we found 1 reproduced in full and 1 "
+        "waiting for a GPU. Of the 1 about images, we found 1 reproduced in part."
     )

@@ -21,6 +21,7 @@ from sbgm.images.weights import checkpoints, step_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 TEXTS = {
     name: (ROOT / name).read_text(encoding="utf-8")
@@ -200,7 +201,23 @@ def test_every_local_link_leads_to_a_file_and_a_heading(name):
 
 def test_the_ledger_and_its_count_are_those_the_records_give():
     records = ledger.load_records()
-    shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
+    shown = RESULTS.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
     assert shown == page.count_line(records)
     table = (ledger.claims_folder().parent / "README.md").read_text(encoding="utf-8")
     assert table == page.ledger_page(records)
+
+
+def test_the_signs_of_the_results_are_those_of_the_ledger():
+    records = ledger.load_records()
+    signs = re.findall(r"([●◐✕?] \*\*[a-z ]+\*\*)\s+\(\[(\w+)\]\(([^)]+)\)\)", RESULTS)
+    assert len(signs) > 8
+    for word, claim_id, target in signs:
+        assert word == page.DECIDED[page.reads(records[claim_id])], claim_id
+        assert target.endswith((f"claims/{claim_id}/record.json", f"results/{claim_id}.json"))
+
+
+def test_the_map_of_the_paper_names_claims_of_the_ledger():
+    lines = RESULTS.partition("## Map of the paper")[2].splitlines()
+    named = [claim_id for line in lines for claim_id in re.findall(r"\b[SMLNIF]\d+\b", line.rpartition(" | ")[2])]
+    assert len(named) == len({*named}) > 30
+    assert {*named} <= ledger.claims().keys()

@@ -52,10 +52,30 @@ def test_a_line_of_code_too_wide_for_its_column_goes_on_below_and_is_copied_as_i
         assert blocks.evaluate_all("all => all.filter(code => code.scrollWidth > code.clientWidth).length") == 0
 
 
-def test_search_finds_a_page(browser, site):
+@pytest.mark.parametrize(
+    ("words", "title"), [("RePaint", "Inpainting"), ("stability", "Formulas"), ("bound", "Formulas")]
+)
+def test_search_finds_a_page(browser, site, words, title):
     with watched_page(browser) as page:
-        page.goto((site.folder / "search.html").as_uri() + "?q=RePaint")
-        assert "Inpainting" in page.locator("#search-results li").first.inner_text()
+        page.goto(f"{(site.folder / 'search.html').as_uri()}?q={words}")
+        page.locator("#search-results li").first.wait_for()
+        assert title in " ".join(page.locator("#search-results li").all_inner_texts())
+
+
+def test_a_figure_is_a_link_to_itself_and_a_film_stops_and_goes_on(browser, site):
+    address = f"{site.address}/notebooks/04_annealed_langevin_dynamics.html"
+    with watched_page(browser) as page:
+        page.goto(address)
+        figure = page.locator("a.whole").first
+        assert figure.get_attribute("href") == figure.locator("img").evaluate("image => image.src")
+        film = page.locator("button.film").first
+        for shown in ("canvas", "img"):
+            film.click()
+            assert film.locator(":scope > *").evaluate_all("all => all.map(e => e.localName)") == [shown]
+    with watched_page(browser, reduced_motion="reduce") as page:
+        page.goto(address)
+        page.locator("button.film canvas").first.wait_for()
+        assert page.locator("button.film img").count() == 0
 
 
 def test_a_copied_example_is_without_prompts_and_outputs(browser, site):
