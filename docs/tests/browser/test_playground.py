@@ -203,6 +203,7 @@ def test_play_pause_step_end_and_restart(scene):
     ended = scene.readout
     assert scene.number("second mode: #") == pytest.approx(0.509, abs=0.06)
     assert scene.number("around the nearer mode #") == pytest.approx(1 / (1 - 0.1 / 4), abs=0.1)
+    scene.root.locator("summary").click()
     scene.control("seed").fill("1")
     scene.press("End")
     assert scene.readout != ended
