@@ -184,7 +184,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         seed: of starts and noise, the same at every move.
         step: step(score, x, step_size, generator), such as your own; it makes the steps of the plain sampler.
     """
-    title = f"the chains, over the target's density{plots.refused(step)}"
+    title = f"the chains, over their target{plots.refused(step)}"
     step = own(step)
     uniform = _uniform(n_chains, seed)
     at_three = 3 * uniform.sign().reshape(-1, 1)
@@ -427,7 +427,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
 def _cloud(ax: Axes, x: Tensor, drawn_by: Function) -> PathCollection:
     """Draw the mixture's density, and chains over it that a sampler or a step will move."""
     plots.draw_density(ax, plots.density_values(paper_mixture()))
-    ax.set(**PLANE, title=f"where the chains end, over the data's density{plots.refused(drawn_by)}")
+    ax.set(**PLANE, title=f"where the chains end{plots.refused(drawn_by)}")
     return plots.draw_samples(ax, x, s=7, alpha=0.7, animated=True)
 
 
