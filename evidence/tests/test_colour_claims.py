@@ -1,4 +1,4 @@
-"""I12, I13, I14: Figs. 4, 6 and C.2 on CIFAR-10, what is expected, and small runs on random images in its place."""
+"""I12 to I15: Figs. 4, 6, C.2 and FID on CIFAR-10, what is expected, and small runs on random images in its place."""
 
 import math
 
@@ -9,9 +9,10 @@ import ledger
 from claims.I12 import measure as I12
 from claims.I13 import measure as I13
 from claims.I14 import measure as I14
+from claims.I15 import measure as I15
 from ledger import Record, reported
 from sbgm.images.data import load_images
-from sbgm.measure import quantise
+from sbgm.measure import Estimate, quantise
 from sbgm.noise import perturb
 from seeds import seeded
 
@@ -103,3 +104,22 @@ def test_contrast_is_that_of_samples():
     stretched = I14.with_contrast_of(images, samples)
     assert float(stretched.mean()) == pytest.approx(float(images.mean()))
     assert float(stretched.std()) == pytest.approx(float(samples.std()))
+
+
+def test_fid_stands_beside_that_of_photographs_and_of_blurred_ones(mnist, colour, monkeypatch, tmp_path):
+    monkeypatch.setattr(I15, "Inception", colour)
+    monkeypatch.setattr("sbgm.measure.inception.FEWEST_FOR_FID", 60)
+    monkeypatch.setattr(I15, "FEW_STEPS", (1, 2))
+    record = I15.measure(tmp_path / "samples", n_samples=100, n_reference=200, n_choice=5, n_slow=3)
+    assert record.status == "reported"
+    assert ledger.outcome(record)
+    numbers = by_label(record.measurements)
+    assert 0 < numbers["FID of test images"].value < numbers["FID of test images in low resolution"].value
+    assert set(numbers) > {"FID of samples", "Inception Score of samples", "KID of samples with T = 100"}
+    assert tuple(I15.measurements(record.tensors)) == record.measurements
+
+
+@pytest.mark.parametrize(("gain", "n_steps"), [(0.05, 10), (0.07, 20), (-0.07, 10)])
+def test_more_steps_are_chosen_where_their_kid_is_clearly_lower(gain, n_steps):
+    """Two standard errors of the difference are 0.057."""
+    assert I15.chosen({10: Estimate(0.2, 0.02), 20: Estimate(0.2 - gain, 0.02)}) == n_steps
