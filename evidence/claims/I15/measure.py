@@ -7,6 +7,7 @@ its own.
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -20,7 +21,8 @@ from sbgm.noise import derived_generator
 OPTIONS = {"folder": "samples", "draws": True}
 NETWORK = "cifar10_ncsn"
 PAPERS_T_EPSILON = 100 * 2e-5
-FEW_STEPS = (10, 20)
+CHOICE = MappingProxyType({10: 500, 20: 250, 100: 50})
+"""Samples with each T by whose KID one of the first two is chosen; the last is the paper's, to stand beside them."""
 KEPT = 100
 """Samples in the record's file, the first ones."""
 
@@ -29,8 +31,7 @@ def measure(
     folder: Path,
     n_samples: int = 3_000,
     n_reference: int = 10_000,
-    n_choice: int = 500,
-    n_slow: int = 100,
+    choice: Mapping[int, int] = CHOICE,
     machine: Machine = CPU,
 ) -> Record:
     """Measure I15: FID of samples, of as many test images, and of these in low resolution.
@@ -39,8 +40,7 @@ def measure(
         folder: of samples.
         n_samples: whose FID is taken.
         n_reference: training images that all are compared with.
-        n_choice: samples with each of FEW_STEPS, by whose KID one is chosen.
-        n_slow: samples with the paper's 100 steps, whose KID stands beside these.
+        choice: samples with each T for CHOICE's KID.
         machine: where the networks run.
     """
     inception = Inception(device=machine.device)
@@ -53,31 +53,30 @@ def measure(
         return draw(drawing, folder, machine).denoised[-1]
 
     kids = {}
-    for n_steps, n in (dict.fromkeys(FEW_STEPS, n_choice) | {100: n_slow}).items():
+    for n_steps, n in choice.items():
         kids[n_steps] = kid(space.function(samples(n, n_steps)), reference)
     n_steps = chosen(kids)
-    photographs = controls(
-        some_images("cifar10", "test", n_samples), n_samples, generator=derived_generator(seed("I15"))
-    )
-    sets = {
-        "samples": samples(n_samples, n_steps),
-        "test images": photographs["real images"],
-        "test images in low resolution": photographs["low resolution"],
+    images = samples(n_samples, n_steps)
+    test = some_images("cifar10", "test", n_samples)
+    blurred = controls(test, n_samples, generator=derived_generator(seed("I15")))["low resolution"]
+    features = {
+        "samples": space.function(images),
+        "test images": reference_for("cifar10", space, "test", n_samples).features,
+        "test images in low resolution": space.function(blurred),
     }
     numbers = {f"KID of samples with T = {n}": [value] for n, value in kids.items()}
-    for name, images in sets.items():
-        features = space.function(images)
-        numbers[f"FID of {name}"] = [fid(features, reference)]
+    for name, of_images in features.items():
+        numbers[f"FID of {name}"] = [fid(of_images, reference)]
         if inception.has_logits:
-            score = Estimate(*inception_score(inception.logits(features)))
+            score = Estimate(*inception_score(inception.logits(of_images)))
             numbers[f"Inception Score of {name}"] = [score]
-    kept = {**as_rows(numbers), "samples": quantise(sets["samples"][:KEPT])}
+    kept = {**as_rows(numbers), "samples": quantise(images[:KEPT])}
     return record(
         "I15",
         measurements(kept),
         kept,
         data=f"{NETWORK}, {n_samples:,} samples; {n_reference:,} training and {n_samples:,} test images",
-        note=f"T = {n_steps} was chosen by KID, on {n_choice} samples of each T.",
+        note=f"T = {n_steps} was chosen by KID, on other samples.",
         narrower=how_narrow(load_network(NETWORK)),
         networks=[NETWORK],
         facts={
@@ -91,8 +90,8 @@ def measure(
 
 
 def chosen(kids: Mapping[int, Estimate]) -> int:
-    """The smaller T of FEW_STEPS, unless the larger one's KID is lower by more than two standard errors."""
-    few, more = FEW_STEPS
+    """The smallest T of CHOICE, unless the next one's KID is lower by more than two standard errors."""
+    few, more, *_ = sorted(kids)
     gain = kids[few].value - kids[more].value
     return more if gain > 2 * math.hypot(kids[few].se, kids[more].se) else few
 
