@@ -1,4 +1,4 @@
-"""The pictures of the paper: densities in orange, score fields as arrows, clouds of samples, sheets of images.
+"""The pictures of the paper: densities in amber, score fields as arrows, clouds of samples, sheets of images.
 
 Each function draws into a Matplotlib Axes that the caller owns, and returns the artist, so that a slider can move it.
 `moving_picture` makes figures the frames of a picture that moves without a kernel.
@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
@@ -27,6 +29,8 @@ from sbgm.guard import Batch, Count, FilePath, Score, checked, widened
 from sbgm.mixtures import GaussianMixture
 
 __all__ = [
+    "COLOURS",
+    "STYLE",
     "MovingPicture",
     "agreement_boxes",
     "density_values",
@@ -36,6 +40,7 @@ __all__ = [
     "draw_images",
     "draw_number_map",
     "draw_samples",
+    "draw_share",
     "grid",
     "image_sheet",
     "moving_picture",
@@ -43,6 +48,26 @@ __all__ = [
     "save_sheet",
 ]
 
+# a colour is a role, the same in all chapters
+COLOURS = {
+    "data": "#e69f00",  # and their density
+    "score": "#1f3b73",  # arrows, and what is learned
+    "moves": "#0072b2",  # chains, samples
+    "wrong": "#d55e00",  # or on the wrong side
+    "exact": "#000000",  # dashed
+    "noise": "#8c8c8c",  # and context
+}
+STYLE = {  # of `matplotlib.pyplot.rcParams`
+    "axes.edgecolor": COLOURS["noise"],
+    "axes.prop_cycle": cycler(color=[COLOURS[role] for role in ("moves", "wrong", "score", "noise")]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+}
+PALE = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#f9e3b5", "#efbf5a"])  # of densities, under arrows
 EXTENT = 8.0  # the paper draws [−8, 8]²
 REFUSED_AS = "_refused_as"  # an attribute of a function that a check has tried: what it was refused as
 
@@ -67,7 +92,7 @@ def _array(x: Tensor) -> np.ndarray:
 
 
 def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: object) -> AxesImage:
-    """A density on `grid(n)` in orange, darker where it is higher: (n²,) values, each row scaled as it comes.
+    """A density on `grid(n)` in amber, darker where it is higher: (n²,) values, each row scaled as it comes.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -81,7 +106,7 @@ def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: o
         _array(density).reshape(n, n),
         origin="lower",
         extent=(-extent, extent, -extent, extent),
-        **{"cmap": "Oranges", "interpolation": "bilinear", **options},
+        **{"cmap": PALE, "interpolation": "bilinear", **options},
     )
 
 
@@ -112,7 +137,7 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
     return ax.quiver(
         *_array(points).T,
         *_array(scores).T,
-        **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": "#1f3b73", **options},
+        **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": COLOURS["score"], **options},
     )
 
 
@@ -126,11 +151,30 @@ def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object)
         100
     """
     _square(ax, extent)
-    return ax.scatter(*_array(x).T, **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
+    return ax.scatter(*_array(x).T, **{"s": 4, "alpha": 0.5, "color": COLOURS["moves"], "linewidths": 0, **options})
+
+
+def draw_share(ax: Axes, share: float, true: float) -> None:
+    """A bar of two colours: the share of the samples on the right side, the others, and a tick at the true share.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> sbgm.plots.draw_share(ax, 0.5, true=0.8)
+        >>> [text.get_text() for text in ax.texts]
+        ['50 %', 'true: 80 %']
+    """
+    ax.barh(0, share, height=1, color=COLOURS["moves"])
+    ax.barh(0, 1 - share, height=1, left=share, color=COLOURS["wrong"])
+    ax.plot([true, true], [-0.8, 0.8], color=COLOURS["exact"], clip_on=False)
+    ax.set(xlim=(0, 1), ylim=(-0.5, 0.5))
+    ax.axis("off")
+    ax.text(0, -0.8, f"{100 * share:.0f} %", va="top", color=COLOURS["moves"], weight="bold")
+    ax.text(true, -0.8, f"true: {100 * true:.0f} %", va="top", ha="center", color=COLOURS["exact"])
 
 
 def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Patch]:
-    """Fig. 2's red rectangles: squares given as (centre x, centre y, half-width).
+    """Fig. 2's rectangles: squares given as (centre x, centre y, half-width).
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -139,7 +183,9 @@ def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Pa
         3.0
     """
     return [
-        ax.add_patch(Rectangle((x - r, y - r), 2 * r, 2 * r, fill=False, edgecolor="red", linewidth=2, zorder=3))
+        ax.add_patch(
+            Rectangle((x - r, y - r), 2 * r, 2 * r, fill=False, edgecolor=COLOURS["exact"], linewidth=1.5, zorder=3)
+        )
         for x, y, r in boxes
         if r > 0
     ]
@@ -304,7 +350,8 @@ def draw_number_map(
 
 
 def _square(ax: Axes, extent: float) -> None:
-    ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
+    """Limits, and ticks where the paper's modes are."""
+    ax.set(xticks=(-5, 0, 5), yticks=(-5, 0, 5), xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
 
 
 class MovingPicture:
