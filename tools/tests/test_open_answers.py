@@ -13,7 +13,7 @@ import notebooks as tool
 from release import SOLUTION_TAG
 
 SCRIPTS = sorted((tool.ROOT / "tests" / "answers" / "open").glob("*.py"))
-LONG = ("02_3", "02_5", "05_5")  # scripts that train or draw for more than ten seconds, by their name
+LONG = ("02_3", "05_5")  # scripts that train or draw for more than ten seconds, by their name
 NUMBER = re.compile(r"[-−]?\d[\d,]*(?:\.\d+)?")
 by_script = pytest.mark.parametrize(
     "path", [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=path.stem) for path in SCRIPTS]

@@ -40,7 +40,7 @@ def test_the_title_of_a_chapters_figure_says_that_a_wrong_answer_drew_it(monkeyp
     """Chapter 1 as far as the first figure by the student's function, which forgets that a variance is a square."""
     wrong = "@checks.gaussian_score\ndef gaussian_score(x, mean, std):\n    return -(x - mean) / std"
     titles = []
-    monkeypatch.setattr(plt, "show", lambda: titles.append([ax.get_title() for ax in plt.gcf().axes]))
+    monkeypatch.setattr(plt, "show", lambda: titles.append([ax.get_title(loc="left") for ax in plt.gcf().axes]))
     namespace = {}
     for cell in read(CHAPTERS[1]).cells:
         if cell.cell_type != "code":
@@ -51,5 +51,5 @@ def test_the_title_of_a_chapters_figure_says_that_a_wrong_answer_drew_it(monkeyp
         if "plots.refused(gaussian_score)" in cell.source:
             break
     assert "WrongAnswer" in capsys.readouterr().err
-    assert titles[-1] == ["round, $v$ = 1.5\n(drawn by a refused gaussian_score)", r"correlated, $\Sigma$"]
+    assert titles[-1][:2] == ["one Gaussian\n(drawn by a refused gaussian_score)", "two humps"]
     assert not any("drawn by" in title for figure in titles[:-1] for title in figure)
