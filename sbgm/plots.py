@@ -1,7 +1,9 @@
-"""The pictures of the paper: densities in orange, score fields as arrows, clouds of samples, sheets of images.
+"""The pictures of the paper: densities in amber, score fields as arrows, clouds of samples, sheets of images.
 
-Each function draws into a Matplotlib Axes that the caller owns, and returns the artist, so that a slider can move it.
-`moving_picture` makes figures the frames of a picture that moves without a kernel.
+A colour is a role: `COLOURS` has one for each. `plt.style.use("sbgm.course")` draws lines, titles and axes as the
+chapters do, and `WIDE`, `MEDIUM` and `NARROW` are the widths of their figures in inches. Each function draws into a
+Matplotlib Axes that the caller owns, and returns the artist, so that a slider can move it. `moving_picture` makes
+figures the frames of a picture that moves without a kernel.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
@@ -27,6 +32,11 @@ from sbgm.guard import Batch, Count, FilePath, Score, checked, widened
 from sbgm.mixtures import GaussianMixture
 
 __all__ = [
+    "COLOURS",
+    "MEDIUM",
+    "NARROW",
+    "WIDE",
+    "Colours",
     "MovingPicture",
     "agreement_boxes",
     "density_values",
@@ -36,6 +46,7 @@ __all__ = [
     "draw_images",
     "draw_number_map",
     "draw_samples",
+    "draw_share",
     "grid",
     "image_sheet",
     "moving_picture",
@@ -44,6 +55,35 @@ __all__ = [
 ]
 
 EXTENT = 8.0  # the paper draws [−8, 8]²
+
+
+class Colours(NamedTuple):
+    """The colour of each role, the same in every figure, slider and page.
+
+    Attributes:
+        data: data, and their density, which is a map that ends in a paler amber.
+        score: scores, arrows.
+        moving: what moves: chains, samples.
+        wrong: what lies on the wrong side, is wrong or diverges.
+        exact: what is known exactly, dashed.
+        noise: noise, context.
+
+    Example:
+        >>> sbgm.plots.COLOURS.data
+        '#e69f00'
+    """
+
+    data: str = "#e69f00"
+    score: str = "#1f3b73"
+    moving: str = "#0072b2"
+    wrong: str = "#d55e00"
+    exact: str = "#000000"
+    noise: str = "#8c8c8c"
+
+
+COLOURS = Colours()
+DENSITY = LinearSegmentedColormap.from_list("density", ["#ffffff", "#efbf5a"])
+WIDE, MEDIUM, NARROW = 7.2, 4.6, 3.2  # inches
 REFUSED_AS = "_refused_as"  # an attribute of a function that a check has tried: what it was refused as
 
 
@@ -67,7 +107,7 @@ def _array(x: Tensor) -> np.ndarray:
 
 
 def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: object) -> AxesImage:
-    """A density on `grid(n)` in orange, darker where it is higher: (n²,) values, each row scaled as it comes.
+    """A density on `grid(n)` in amber, darker where it is higher: (n²,) values, each row scaled as it comes.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -81,7 +121,7 @@ def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: o
         _array(density).reshape(n, n),
         origin="lower",
         extent=(-extent, extent, -extent, extent),
-        **{"cmap": "Oranges", "interpolation": "bilinear", **options},
+        **{"cmap": DENSITY, "interpolation": "bilinear", **options},
     )
 
 
@@ -112,7 +152,7 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
     return ax.quiver(
         *_array(points).T,
         *_array(scores).T,
-        **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": "#1f3b73", **options},
+        **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": COLOURS.score, **options},
     )
 
 
@@ -126,11 +166,32 @@ def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object)
         100
     """
     _square(ax, extent)
-    return ax.scatter(*_array(x).T, **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
+    return ax.scatter(*_array(x).T, **{"s": 4, "alpha": 0.5, "color": COLOURS.moving, "linewidths": 0, **options})
+
+
+def draw_share(ax: Axes, share: float, true: float) -> BarContainer:
+    """A bar of the share of chains on one side, whose rest is on the wrong side, and a tick at the true share.
+
+    Args:
+        ax: an Axes of its own, low and as wide as what it stands under.
+        share, true: in [0, 1].
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> bar = sbgm.plots.draw_share(Figure(figsize=(2, 0.3)).subplots(), 0.63, true=0.8)
+        >>> print(bar.patches[0].get_width())
+        0.63
+    """
+    bar = ax.barh(0, share, color=COLOURS.moving, height=1)
+    ax.barh(0, 1 - share, left=share, color=COLOURS.wrong, height=1)
+    ax.plot([true, true], [-0.8, 0.8], color=COLOURS.exact, lw=1.6, clip_on=False)
+    ax.set(xlim=(0, 1), ylim=(-0.5, 0.5))
+    ax.set_axis_off()
+    return bar
 
 
 def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Patch]:
-    """Fig. 2's red rectangles: squares given as (centre x, centre y, half-width).
+    """Fig. 2's rectangles, where a field agrees with the exact one: squares given as (centre x, centre y, half-width).
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -138,11 +199,8 @@ def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Pa
         >>> box.get_width()
         3.0
     """
-    return [
-        ax.add_patch(Rectangle((x - r, y - r), 2 * r, 2 * r, fill=False, edgecolor="red", linewidth=2, zorder=3))
-        for x, y, r in boxes
-        if r > 0
-    ]
+    style = {"fill": False, "edgecolor": COLOURS.exact, "linestyle": "--", "linewidth": 1.5, "zorder": 3}
+    return [ax.add_patch(Rectangle((x - r, y - r), 2 * r, 2 * r, **style)) for x, y, r in boxes if r > 0]
 
 
 def agreement_boxes(
@@ -291,7 +349,7 @@ def draw_number_map(
     numbers = shades[~shades.isnan()]
     low = float(numbers.min())
     high = float(numbers.max())
-    style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
+    style = {"cmap": "Greys", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
     image = ax.imshow(shades.numpy(), **style)
     for i, j in (~values.isnan()).nonzero().tolist():
         value = float(values[i, j])
@@ -305,6 +363,8 @@ def draw_number_map(
 
 def _square(ax: Axes, extent: float) -> None:
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
+    if extent >= 5:
+        ax.set(xticks=(-5, 0, 5), yticks=(-5, 0, 5))
 
 
 class MovingPicture:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
@@ -44,3 +45,9 @@ def test_boxes_may_miss_the_mode_itself_where_the_score_is_zero():
     mixture = paper_mixture()
     boxes = plots.agreement_boxes(lambda x, sigma: mixture.score(x) + 0.3, mixture.score, mixture.means)
     assert [half_width for _, _, half_width in boxes] == [3.0, 3.0]  # up to the edge of the figure
+
+
+def test_the_style_has_the_colours_of_the_roles_and_no_other():
+    with style.context("sbgm.course"):
+        cycle = rcParams["axes.prop_cycle"].by_key()["color"]
+    assert set(cycle) == {*plots.COLOURS} - {plots.COLOURS.exact}
