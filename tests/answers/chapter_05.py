@@ -14,19 +14,6 @@ def by_least_squares(arrows, tangents):
     return (columns @ lengths)[:, :, 0]
 
 
-def by_covariance(x, basis, sigma):
-    covariance = basis.T @ basis + sigma**2 * torch.eye(x.shape[1], dtype=x.dtype)
-    return -torch.linalg.solve(covariance, x.T).T
-
-
-def by_autograd(x, basis, sigma):
-    x = x.clone().requires_grad_()
-    within = x @ basis.T
-    across = x - within @ basis
-    squares = within.square().sum() / (1 + sigma**2) + across.square().sum() / sigma**2
-    return torch.autograd.grad(-squares / 2, x)[0]
-
-
 def by_angle(x, pull, twist):
     angle = torch.atan2(x[:, 1], x[:, 0])
     r = torch.hypot(x[:, 0], x[:, 1])
@@ -43,7 +30,6 @@ def by_a_matrix(x, pull, twist):
 
 RIGHT = {
     "part_within": (by_projections, by_least_squares),
-    "score_near_plane": (by_autograd, by_covariance),
     "spiral": (by_angle, by_a_matrix),
 }
 WRONG = {}

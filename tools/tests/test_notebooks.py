@@ -9,8 +9,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import notebooks as tool
-from ledger import claims, load_records, reads
+from ledger import claims, load_records
 from notebooks import faults, normalised, read
+from page import reads
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"In part": "reproduced in part", "Waits for a GPU": "waits for a GPU"}  # a chapter's, and the ledger's
