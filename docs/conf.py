@@ -121,7 +121,7 @@ def kinds_of(file):
         kinds = ["film"] if getattr(picture, "is_animated", False) else []
         shades = picture.convert("L").histogram()
     n_pixels = sum(shades)
-    is_drawn = sum(shades[250:]) > n_pixels / 2 and sum(shades[:40]) < n_pixels / 20
+    is_drawn = sum(shades[180:]) > 0.8 * n_pixels and sum(shades[:40]) < 0.025 * n_pixels
     return kinds + (["drawn"] if is_drawn else [])
 
 

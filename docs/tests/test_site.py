@@ -116,10 +116,10 @@ def test_what_answers_a_guess_is_folded(pages):
 
 def test_the_caption_of_a_folded_picture_is_in_its_fold_and_its_signs_are_those_one_types(html, pages):
     page = BeautifulSoup((html / "notebooks/04_annealed_langevin_dynamics.html").read_text("utf-8"), "html.parser")
-    (caption,) = [tag for tag in page.select("p.figure-caption") if "Compare the orange clouds" in tag.get_text()]
+    (caption,) = [tag for tag in page.select("p.figure-caption") if "Compare the red clouds" in tag.get_text()]
     assert "above-output" in caption.find_parent("details")["class"]
     (alt,) = [
-        alt for _, alt in pages["notebooks/04_annealed_langevin_dynamics.html"].images if "same excess width" in alt
+        alt for _, alt in pages["notebooks/04_annealed_langevin_dynamics.html"].images if "same excess" in alt
     ]
     assert "With α ∝ σ^2 every level" in alt
 
