@@ -1,7 +1,6 @@
 """Chapter 12's curve: the distance of every sampler's samples by its number of network evaluations."""
 
 import dataclasses
-import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from command_line import script_options
 from ledger import Record, as_recorded, attach, check_weights
 from samples import CPU, Machine, digit_distance, kept_samples
 from sbgm.files import content_hash, load_tensors, write_json
-from sbgm.guard import Score, as_list
+from sbgm.guard import Score
 from sbgm.images.devices import autocast
 from sbgm.images.drawing import Start, cost_of, fitted_start, gaussian_start, uniform_start
 from sbgm.images.networks import DigitNetwork
@@ -31,14 +30,12 @@ from sbgm.samplers import (
     State,
     ancestral,
     annealed_langevin,
-    final,
-    langevin_step,
     level_to_level,
     probability_flow,
     watched,
 )
 
-# --- samplers and a ladder that no chapter has ------------------------------------------------------------------------
+# --- a sampler that no chapter has ------------------------------------------------------------------------------------
 
 
 @watched()
@@ -59,51 +56,7 @@ def consistent_annealed(
     return level_to_level(score, x, sigmas, lambda r: eta, generator=generator, denoise_last=denoise_last)
 
 
-@watched()
-def predictor_corrector(
-    score: Score,
-    x: Tensor,
-    sigmas: Sequence[float],
-    *,
-    step_size: float,
-    n_steps: int,
-    generator: torch.Generator,
-    denoise_last: bool = False,
-) -> Iterator[State]:
-    """Predictor–corrector sampling (Song et al. 2021, Algorithm 2): at each level from σ_2 on an ancestral step to it.
-
-    n_steps Langevin steps with the size α_i = ε σ_i²/σ_L² of Algorithm 1 follow. (Song et al. take the size from the
-    norms of noise and score instead.)
-    """
-    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        x = final(level_to_level(score, x, [sigma, following], lambda r: 1 - r**2, generator=generator))
-        yield State(x, 1, following, level)
-        alpha = step_size * following**2 / sigmas[-1] ** 2
-        for step in range(2, n_steps + 2):
-            x = langevin_step(score, x, alpha, following, generator)
-            yield State(x, step, following, level)
-    if denoise_last:
-        x = x + sigmas[-1] ** 2 * score(x, sigmas[-1])
-        yield State(x, n_steps + 2, sigmas[-1], len(sigmas))
-
-
-def power_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:
-    """The ladder of even steps in σ^{1/7} (Karras et al. 2022, Eq. 5), (L,) float32, descending.
-
-    It has more levels near σ_L than an even ladder, and fewer than a geometric one.
-    """
-    root = (sigma_min / sigma_max) ** (1 / 7)
-    levels = [sigma_max * (1 + i / (n_levels - 1) * (root - 1)) ** 7 for i in range(1, n_levels - 1)]
-    return torch.tensor([sigma_max, *levels, sigma_min])
-
-
-SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
-SAMPLERS = {
-    "annealed": annealed_langevin,
-    "consistent": consistent_annealed,
-    "ancestral": ancestral,
-    "predictor-corrector": predictor_corrector,
-}
+SAMPLERS = {"annealed": annealed_langevin, "consistent": consistent_annealed, "ancestral": ancestral}
 
 
 # --- samplers of a given cost -----------------------------------------------------------------------------------------
@@ -134,34 +87,19 @@ class NamedSampler:
         return cost_of(self.states)[1]
 
 
-def sampler_within(label: str, budget: int, sigmas: Sequence[float] | Tensor, *, denoise_last: bool) -> NamedSampler:
-    """The sampler and schedule of a label that asks for the score as often as the budget allows.
+def sampler_within(name: str, budget: int, sigmas: Tensor) -> NamedSampler:
+    """The sampler "ancestral", or "euler" or "heun" of the flow, that asks for the score as often as the budget allows.
 
-    "annealed" is Algorithm 1 on the given ladder with ε = 0.2 σ_L², the paper's, and budget/L steps a level. The
-    others, such as "heun, power", are on ladders of their own between the same ends. Consistent sampling takes the η
-    half way between the Euler step's and the ancestral one's; the corrector one step a level with ε = 0.1 σ_L², which
-    is about Song et al.'s signal-to-noise ratio of .16.
+    It is on a geometric ladder of its own, and spends one evaluation on x + σ_L² s(x, σ_L).
 
     Args:
-        label: "annealed", or a sampler and a schedule of `SCHEDULES`.
+        name: of the sampler.
         budget: evaluations, 4 or more.
-        sigmas: the network's ladder σ_1 > … > σ_L.
-        denoise_last: spend one of them on x + σ_L² s(x, σ_L).
+        sigmas: the network's ladder σ_1 > … > σ_L, between whose ends it runs.
     """
-    own = tuple(as_list(sigmas))
-    budget = budget - denoise_last
-    if label == "annealed":
-        return NamedSampler("annealed", own, 0.2 * own[-1] ** 2, budget // len(own), denoise_last)
-    name, schedule = label.split(", ")
-    n_steps = budget // 2 if name in ("heun", "predictor-corrector") else budget
-    ladder = tuple(SCHEDULES[schedule](own[0], own[-1], n_steps + 1).tolist())
-    if name == "predictor-corrector":
-        return NamedSampler(name, ladder, 0.1 * own[-1] ** 2, 1, denoise_last)
-    if name == "consistent":
-        r = (own[-1] / own[0]) ** (1 / budget)
-        eta = 1 - (r + r**2) / 2
-        return NamedSampler(name, ladder, 2 * own[-1] ** 2 * eta, None, denoise_last)
-    return NamedSampler(name, ladder, None, None, denoise_last)
+    own = sigmas.tolist()
+    n_steps = (budget - 1) // 2 if name == "heun" else budget - 1
+    return NamedSampler(name, tuple(geometric_sigmas(own[0], own[-1], n_steps + 1).tolist()), denoise_last=True)
 
 
 def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
@@ -183,24 +121,7 @@ def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
 
 # --- the entries ------------------------------------------------------------------------------------------------------
 
-BUDGETS = (10, 20, 50)
-MIDDLE = 100
-FULL = 1_000
-PAPER_LADDER = tuple(geometric_sigmas(1.0, 0.01, 10).tolist())
-CHOSEN = (
-    "ancestral, geometric",
-    "consistent, geometric",
-    "predictor-corrector, power",
-    "euler, power",
-    "heun, power",
-    "multistep, power",
-)
-RENEWING = (
-    ("renewing, c = 8", 8.0, True),
-    ("renewing, c = 20", 20.0, True),
-    ("renewing all", math.inf, True),
-    ("renewing all, not clamped", math.inf, False),
-)
+BUDGETS = (10, 20, 50, 100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +129,7 @@ class Entry:
     """One sampler at one cost.
 
     Attributes:
-        label: of the curve that it is a point of, such as "multistep, power".
+        label: of the curve that it is a point of, such as "the flow, Heun".
         sampler: with its ladder and settings.
         start: "uniform" noise, the data's "mean" plus noise of level σ_1, or a normal law "fitted" to perturbed data.
         clamped: keep the network's estimates within the data's range, see `in_range`.
@@ -225,31 +146,11 @@ class Entry:
         return self.sampler.evaluations
 
 
-def entries() -> list[Entry]:
-    """Every sampler at every budget of `BUDGETS` on the paper's ladder, and Algorithm 1 at two larger budgets.
-
-    Algorithm 1 is the paper's: σ from 1 to .01 in 10 levels, ε = 2e-5, from uniform noise. The samplers that go from
-    level to level, `renewing` among them, run between the same ends, and end with a denoising step.
-    """
-    found = []
-    for budget in (*BUDGETS, MIDDLE, FULL):
-        sampler = sampler_within("annealed", budget, PAPER_LADDER, denoise_last=False)
-        found.append(Entry("Algorithm 1", sampler, "uniform", clamped=False))
-    for budget in BUDGETS:
-        for label in CHOSEN:
-            found.append(Entry(label, sampler_within(label, budget, PAPER_LADDER, denoise_last=True), "fitted"))
-        multistep = sampler_within("multistep, power", budget, PAPER_LADDER, denoise_last=True)
-        found.append(Entry("multistep, power, not clamped", multistep, "fitted", clamped=False))
-        for label, c, clamped in RENEWING:
-            found.append(Entry(label, renewing(PAPER_LADDER[0], PAPER_LADDER[-1], budget, c), "fitted", clamped))
-    return found
-
-
 GUIDANCE = 2.0
 GUIDED = (
-    ("the flow, Euler", "euler, geometric"),
-    ("the flow, Heun", "heun, geometric"),
-    ("ancestral, c = 1", "ancestral, geometric"),
+    ("the flow, Euler", "euler"),
+    ("the flow, Heun", "heun"),
+    ("ancestral, c = 1", "ancestral"),
 )
 
 
@@ -265,10 +166,9 @@ def guided_entries(sigmas: Tensor) -> list[Entry]:
     """
     own = tuple(sigmas.tolist())
     found = []
-    for budget in (*BUDGETS, MIDDLE):
+    for budget in BUDGETS:
         for label, name in GUIDED:
-            sampler = sampler_within(name, budget, sigmas, denoise_last=True)
-            found.append(Entry(label, sampler, "mean", clamped=False))
+            found.append(Entry(label, sampler_within(name, budget, sigmas), "mean", clamped=False))
         for label, c in (("c = 8", 8.0), ("all noise renewed", math.inf)):
             found.append(Entry(label, renewing(own[0], own[-1], budget, c), "mean", clamped=False))
     for n_steps in (1, 3, 10, 33):
@@ -393,7 +293,7 @@ class SamplerCurve:
         return others[others["evaluations"] <= self.algorithm_1().evaluations / 10].sort_values("distance")
 
 
-def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
+def load_curve(network: str) -> SamplerCurve:
     """The recorded curve of a network.
 
     Raises:
@@ -411,7 +311,7 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
 def measure_curve(
     folder: Path, network: str, n_samples: int = 1_000, batch_size: int = 50, machine: Machine = CPU
 ) -> SamplerCurve:
-    """Measure every sampler's samples on a network, `entries` or `guided_entries`, and write the network's record.
+    """Measure every sampler's samples on a network, `guided_entries`, and write the network's record.
 
     Of the samplers with a tenth of Algorithm 1's evaluations or fewer, the nearest to the data and the one that the
     classifier is surest of are then measured again, on samples from other noise.
@@ -420,13 +320,13 @@ def measure_curve(
 
     Args:
         folder: of samples.
-        network: a shipped network on MNIST, or a file of weights.
+        network: a shipped `DigitNetwork`, or a file of one.
         n_samples: of each sampler, more than 128, the number of features.
         batch_size: chains side by side.
         machine: where the network runs.
     """
     model = machine.prepared(load_network(network))
-    wanted = guided_entries(model.sigmas) if isinstance(model, DigitNetwork) else entries()
+    wanted = guided_entries(model.sigmas)
     digits = some_images("mnist_small", "train", N_FITTED)
 
     stem = weights_file(network).stem
@@ -483,7 +383,7 @@ def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
 def main() -> None:
     """Measure the curve that the command line names, and print it."""
     more = {
-        "network": {"help": "a shipped network on MNIST, or a file of weights"},
+        "network": {"help": "a shipped DigitNetwork, or a file of one"},
         "--n-samples": {"type": int, "default": 1_000, "help": "of each sampler, more than 128 (1,000)"},
         "--batch-size": {"type": int, "default": 50, "help": "chains side by side (50)"},
     }

@@ -11,7 +11,7 @@ from sbgm.images import data, weights
 from sbgm.images.weights import save_network
 from sbgm.measure import inception, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
-from sbgm.networks import ImageMLP, drawn_from
+from sbgm.networks import drawn_from
 from seeds import seeded
 
 CLAIMS = ledger.claims_folder()
@@ -57,7 +57,7 @@ def networks(tmp_path_factory):
         ):
             network = RefineNet(sigmas, channels=4, image_channels=shape[0], conditional=len(sigmas) > 1)
             save_network(network, folder / f"{name}.safetensors", image_shape=list(shape))
-        save_network(ImageMLP([1.0, 0.01], (1, 28, 28), width=4, n_blocks=1), folder / "mnist_mlp.safetensors")
+        save_network(DigitNetwork([1.0, 0.01], width=4, n_blocks=1), folder / "mnist_own.safetensors")
     return folder
 
 

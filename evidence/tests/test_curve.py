@@ -11,13 +11,11 @@ from safetensors.torch import load_file
 
 import curve
 import ledger
-from curve import BUDGETS, SamplerCurve, draw_entry, entries, guided_entries, load_curve, renewing
+from curve import BUDGETS, SamplerCurve, draw_entry, guided_entries, load_curve, renewing
 from samples import digit_distance
 from sbgm import denoise, geometric_sigmas, paper_mixture
 from sbgm.images import weights
-from sbgm.images.devices import autocast
 from sbgm.images.networks import DigitNetwork
-from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network
 from sbgm.measure import quantise
 from sbgm.measure.judging import some_images
@@ -30,35 +28,6 @@ CURVES = sorted(path.stem for path in ledger.results_folder().glob(f"{curve.CURV
 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
-
-
-def keeps_to(found, budgets):
-    for label in {entry.label for entry in found} - {"Algorithm 1"}:
-        costs = sorted(entry.evaluations for entry in found if entry.label == label)
-        assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, budgets, strict=True)), label
-
-
-def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
-    found = entries()
-    keeps_to(found, BUDGETS)
-    assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [10, 20, 50, 100, 1_000]
-    assert len({(entry.label, entry.evaluations) for entry in found}) == len(found)
-
-
-@pytest.mark.parametrize("name", ["digits_mlp", "mnist_ncsn"])
-def test_a_network_is_rescaled_only_if_it_needs_a_level_of_its_ladder(name):
-    network = load_network(name)
-    x = torch.rand(2, *network.image_shape, generator=torch.Generator().manual_seed(0))
-    score = curve._score(network, entries()[0], "bf16")
-    expected = autocast(network if name == "digits_mlp" else rescaled(network), "bf16")
-    assert torch.equal(score(x, 0.123), expected(x, 0.123))
-
-
-def test_algorithm_1_is_the_papers():
-    full = next(e for e in entries() if e.label == "Algorithm 1" and e.evaluations == 1_000)
-    assert (full.sampler.n_steps, full.start, full.clamped) == (100, "uniform", False)
-    assert full.sampler.step_size == pytest.approx(2e-5)
-    assert full.sampler.sigmas == pytest.approx(geometric_sigmas(1.0, 0.01, 10).tolist())
 
 
 @pytest.mark.parametrize("c", [1, 8, 20, math.inf])
@@ -79,7 +48,9 @@ def test_samplers_of_a_network_that_knows_classes_differ_in_nothing_else():
         (5, 0.02)
     }
     assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [31, 91, 301, 991]
-    keeps_to(found, (10, 20, 50, 100))
+    for label in {entry.label for entry in found} - {"Algorithm 1"}:
+        costs = sorted(entry.evaluations for entry in found if entry.label == label)
+        assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, BUDGETS, strict=True)), label
 
 
 def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
@@ -98,20 +69,18 @@ def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
 
 
 def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(mnist, results, monkeypatch, tmp_path):
-    few = {"BUDGETS": (10,), "MIDDLE": 20, "FULL": 190, "CHOSEN": ("heun, power",), "RENEWING": curve.RENEWING[:1]}
-    few["N_CONFIRMED"] = 140
-    for name, value in few.items():
-        monkeypatch.setattr(curve, name, value)
-    monkeypatch.setattr("sys.argv", ["evidence/curve.py", "mnist_mlp"])
+    monkeypatch.setattr(curve, "BUDGETS", (5, 10))
+    monkeypatch.setattr(curve, "N_CONFIRMED", 140)
+    monkeypatch.setattr("sys.argv", ["evidence/curve.py", "mnist_own"])
     folder = tmp_path / "samples"
-    said = str(curve.measure_curve(folder, "mnist_mlp", 130, batch_size=65))
-    measured, wanted = load_curve("mnist_mlp"), entries()
+    said = str(curve.measure_curve(folder, "mnist_own", 130, batch_size=65))
+    measured, wanted = load_curve("mnist_own"), guided_entries(load_network("mnist_own").sigmas)
     points = list(measured.points.itertuples())
     assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
 
     def drawn(entry, seed):
         title = f"{entry.label} {entry.evaluations}".replace(",", "").replace(" ", "-")
-        files = sorted((folder / "mnist_mlp").glob(f"{title}-*/seed{seed}-batch*"))
+        files = sorted((folder / "mnist_own").glob(f"{title}-*/seed{seed}-batch*"))
         return torch.cat([load_file(file)["samples"] for file in files])
 
     for point, entry in zip(points, wanted, strict=True):
@@ -126,15 +95,15 @@ def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(m
         assert (point.n_samples, point.distance) == (140, pytest.approx(digit_distance(samples).value))
         assert not torch.equal(samples[:65], drawn(entry, 0)[:65])
         assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
-    assert "heun, power  " in said
+    assert "the flow, Heun  " in said
     assert all(f"anew, 140 samples of {entry.label}, {entry.evaluations}: " in said for entry in best)
     assert {"n_samples": 130, "batch_size": 65, "seed": 0}.items() <= measured.facts.items()
-    assert {f"weights of mnist_{name}" for name in ("mlp", "classifier", "judge")} <= measured.facts.keys()
+    assert {f"weights of mnist_{name}" for name in ("own", "classifier", "judge")} <= measured.facts.keys()
 
-    (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
+    (tmp_path / "mnist_own.safetensors").write_bytes(b"another network")
     monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors is missing or not the file that was recorded"):
-        load_curve("mnist_mlp")
+    with pytest.raises(ValueError, match=r"mnist_own\.safetensors is missing or not the file that was recorded"):
+        load_curve("mnist_own")
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -162,45 +131,24 @@ def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
     assert found.cheaper().index.tolist() == [5, 4]  # Heun's 99 are more than a tenth of 951
 
 
-# --- samplers and a ladder that no chapter has ------------------------------------------------------------------------
+# --- a sampler that no chapter has ------------------------------------------------------------------------------------
 
 MIXTURE = paper_mixture()
 STEEP = [20.0, 8.0, 4.0, 3.6]
 
 
-@pytest.mark.parametrize("n_steps", [None, 2])
-def test_each_step_is_as_published(n_steps):
-    """Consistent: η = ε/(2σ_L²). A corrector's steps have α = εσ²/σ_L², after an ancestral one."""
+def test_each_step_is_as_published():
+    """Consistent: η = ε/(2σ_L²); η = 1 replaces all the noise."""
     x = 20 * torch.randn(50, 2, generator=derived_generator(7), dtype=torch.float64)
-    sampler = curve.predictor_corrector if n_steps else curve.consistent_annealed
-    options = {"step_size": 0.3, "n_steps": n_steps} if n_steps else {"step_size": 2 * 3.6**2}
-    states = sampler(MIXTURE.score, x, STEEP, generator=derived_generator(1), **options, denoise_last=True)
+    options = {"step_size": 2 * 3.6**2, "generator": derived_generator(1), "denoise_last": True}
+    states = curve.consistent_annealed(MIXTURE.score, x, STEEP, **options)
     generator = derived_generator(1)
-
-    def z():
-        return torch.randn(x.shape, generator=generator, dtype=x.dtype)
-
     for level, (a, b) in enumerate(itertools.pairwise(STEEP), start=2):
-        s = MIXTURE.score(x, a)
-        if n_steps:
-            x = x + (a**2 - b**2) * s + math.sqrt(b**2 * (a**2 - b**2) / a**2) * z()
-        else:
-            x = x + a**2 * s + b * z()  # η = 1 replaces all the noise
-        for step in range(1, 2 + (n_steps or 0)):
-            if step > 1:
-                alpha = 0.3 * b**2 / STEEP[-1] ** 2
-                x = x + alpha / 2 * MIXTURE.score(x, b) + math.sqrt(alpha) * z()
-            state = next(states)
-            torch.testing.assert_close(state.x, x)
-            assert (state.level, state.step, state.sigma) == (level, step, b)
+        z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        x = x + a**2 * MIXTURE.score(x, a) + b * z
+        state = next(states)
+        torch.testing.assert_close(state.x, x)
+        assert (state.level, state.step, state.sigma) == (level, 1, b)
     (last,) = states
     torch.testing.assert_close(last.x, denoise(MIXTURE.score, x, STEEP[-1]))
-    assert (last.level, last.step) == (4, 2 + (n_steps or 0))
-
-
-def test_a_power_ladder_is_even_in_the_seventh_root():
-    """ρ = 7 (Karras et al. 2022, Eq. 5 and Table 1)."""
-    sigmas = curve.power_sigmas(80.0, 0.002, 18)
-    assert torch.equal(sigmas[[0, -1]], torch.tensor([80.0, 0.002]))
-    roots = sigmas.double() ** (1 / 7)
-    assert roots.diff().tolist() == pytest.approx([(0.002 ** (1 / 7) - 80 ** (1 / 7)) / 17] * 17, rel=1e-4)
+    assert (last.level, last.step) == (4, 2)
