@@ -6,7 +6,7 @@ from torch.nn.functional import avg_pool2d
 
 import command_line
 import ledger
-from sbgm import RefineNet
+from sbgm import DigitNetwork, RefineNet
 from sbgm.images import data, weights
 from sbgm.images.weights import save_network
 from sbgm.measure import inception, shown
