@@ -22,7 +22,7 @@ def page() -> str:
 
 def page_of_the_site() -> str:
     """The same page, whose links lead to the site's chapters."""
-    return re.sub(r'"\.\./(notebooks/\w+)\.ipynb"', r'"\1.html"', page())
+    return re.sub(r'"\.\./(notebooks/\w+)\.ipynb"', r'"\1.html"', page()).replace('"../README.md"', '"index.html"')
 
 
 if __name__ == "__main__":

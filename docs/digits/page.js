@@ -3,10 +3,11 @@ const Page = (() => {
   'use strict';
 
   const {SIDE, ANY, chain} = Digits;
-  const DARK = [13, 20, 36], WHITE = [255, 252, 242], ORANGE = [255, 176, 59];  // of 0; of 1, the network's and yours
+  const DARK = [13, 20, 36], WHITE = [255, 252, 242], AMBER = [230, 159, 0];  // of 0; of 1, the network's and yours
+  const AT_REST = 0.5;  // σ of the first digit, once it is drawn
   const FILM_MILLISECONDS = 1500;  // a digit takes this long at least
   const HALVES = {right: x => x >= 14, left: x => x < 14, lower: (x, y) => y >= 14, upper: (x, y) => y < 14};  // hidden
-  const SAMPLES = [  // strokes, each of places x,y
+  const SAMPLED = [9, 3, 0, 4, 7], SAMPLES = [  // strokes, each of places x,y
     ['18,11 15,8 11,9 9,12 11,15 15,15 18,11 18,16 17,23'],
     ['9,8 13,6 17,7 18,10 16,13 12,14', '12,14 17,15 19,18 18,22 14,24 9,22'],
     ['14,5 10,8 8,14 10,21 14,23 18,20 20,14 18,8 14,5'],
@@ -40,7 +41,7 @@ const Page = (() => {
   const show = (canvas, image, words, isYours = () => false) => {
     const context = canvas.getContext('2d'), picture = context.createImageData(SIDE, SIDE);
     image.forEach((value, i) => {
-      const share = Math.max(0, Math.min(1, value)), bright = isYours(i) ? ORANGE : WHITE;
+      const share = Math.max(0, Math.min(1, value)), bright = isYours(i) ? AMBER : WHITE;
       DARK.forEach((dark, c) => { picture.data[4 * i + c] = dark + share * (bright[c] - dark); });
       picture.data[4 * i + 3] = 255;
     });
@@ -138,17 +139,25 @@ const Page = (() => {
   };
   pad.addEventListener('pointerdown', event => {
     pad.setPointerCapture(event.pointerId);
-    if (isSample) ink.fill(0);
+    if (isSample) erase();
     isSample = false;
     touch(event);
   });
   pad.addEventListener('pointermove', event => { if (last) touch(event); });
   for (const end of ['pointerup', 'pointercancel']) pad.addEventListener(end, () => { last = null; });
 
+  // Whose class nobody knows yet.
+  const erase = () => {
+    ink.fill(0);
+    byId('wanted').value = ANY;
+  };
+
   let nSampled = 0;
   byId('sample').addEventListener('click', () => {
     ink.fill(0);
-    for (const stroke of SAMPLES[nSampled++ % SAMPLES.length]) {
+    const which = nSampled++ % SAMPLES.length;
+    byId('wanted').value = SAMPLED[which];
+    for (const stroke of SAMPLES[which]) {
       const places = stroke.split(' ').map(place => place.split(',').map(Number));
       places.forEach((place, i) => line(places[Math.max(0, i - 1)], place));
     }
@@ -157,7 +166,7 @@ const Page = (() => {
     say('The pad has a sample digit.');
   });
   byId('clear').addEventListener('click', () => {
-    ink.fill(0);
+    erase();
     inked('An empty pad');
     say('The pad is empty.');
   });
@@ -214,7 +223,8 @@ const Page = (() => {
     for (const button of buttons) show(button.querySelector('canvas'), normalsOf(anySeed())(), '');
     document.body.classList.remove('waiting');
     byId('sample').click();
-    await draw(3, anySeed());
+    // at rest the noise is seen, and the guess behind it
+    if (await draw(3, anySeed())) look(drawing.states.findIndex(state => state.sigma <= AT_REST));
     if (!filling) complete();
   });
   return {ask};

@@ -53,7 +53,9 @@ def test_the_names_and_options_on_a_page_exist(page):
     known |= {"--extra-index-url", "--no-deps"}
     parsers = [parser_of(command) for command in COMMANDS]
     helps = [parser.format_help() for parser in parsers]
-    helps += [path.read_text(encoding="utf-8") for room in ("evidence", "tools") for path in (ROOT / room).rglob("*.py")]
+    helps += [
+        path.read_text(encoding="utf-8") for room in ("evidence", "tools") for path in (ROOT / room).rglob("*.py")
+    ]
     for text in helps:
         known |= set(re.findall(r"--[a-z-]+", text))
     assert options <= known

@@ -25,9 +25,6 @@ from torch import Tensor
 from sbgm import plots
 from sbgm.guard import require_finite, require_score
 
-BLUE = "#1f3b73"
-ORANGE = "#d95f02"
-
 # An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
 FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
 # The page marks a widget whose kernel was restarted or crashed, or that comes from a saved notebook. Where the kernel
@@ -266,8 +263,9 @@ class LiveTraining(FigureExplorer):
             left.plot([], [], color=colour, lw=1, alpha=0.7, label=name, animated=True)[0]
             for name, colour in zip(names, colours, strict=True)
         ]
-        (self._mean,) = left.plot([], [], "k", lw=2, label="mean", animated=True)
-        for (name, curve), colour in zip((beside or {}).items(), ("0.7", ORANGE), strict=False):
+        (self._mean,) = left.plot([], [], color=plots.COLOURS.moving, lw=2, label="mean", animated=True)
+        others = plots.COLOURS.noise, plots.COLOURS.wrong
+        for (name, curve), colour in zip((beside or {}).items(), others, strict=False):
             left.plot(*curve, "--", color=colour, lw=1.5, label=name)
         scale = "log" if limits[0] > 0 else "linear"
         left.set(xlim=(0, n_steps), ylim=limits, yscale=scale, xlabel="step", title="loss")

@@ -23,7 +23,7 @@ from sbgm.mixtures import GaussianMixture, paper_mixture
 from sbgm.noise import geometric_sigmas
 from sbgm.samplers import annealed_langevin, final, level_to_level, metropolis_langevin
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
-from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, NotDrawnError, own, panels, selection
+from sbgm.widgets.base import FigureExplorer, NotDrawnError, own, panels, selection
 
 PLANE = {"xlabel": "$x_1$", "ylabel": "$x_2$"}
 FAR = 1e6  # a chain that is farther out has diverged
@@ -34,7 +34,7 @@ Function = Callable[..., Tensor]  # a score, a step or a sampler, ours or the re
 
 
 def score_field_explorer(*, score: Function | None = None, drawn_by: Sequence[Function] = ()) -> FigureExplorer:
-    """A slider for σ over the paper's mixture: q_σ (orange, darkest at its own maximum), its score, its modes (dots).
+    """A slider for σ over the paper's mixture: q_σ (amber, darkest at its own maximum), its score, its modes (dots).
 
     Scores shrink as noise widens the density, so the arrows show (1 + σ²) times the score: far from all other modes
     they then reach, at a tenth of the length, for the nearest mean. A dot marks a zero to which the score points from
@@ -52,8 +52,8 @@ def score_field_explorer(*, score: Function | None = None, drawn_by: Sequence[Fu
     figure, (ax,) = panels(5.2, 4.8, 1)
     density = plots.draw_density(ax, plots.density_values(mixture), vmin=0, vmax=1, animated=True)
     field = plots.draw_field(ax, points, mixture.score(points), animated=True)
-    (dots,) = ax.plot([], [], "wo", ms=9, mec="black", animated=True)
-    (crosses,) = ax.plot([], [], "kx", ms=9, mew=2, animated=True)
+    (dots,) = ax.plot([], [], "o", ms=9, mfc="white", mec=plots.COLOURS.exact, animated=True)
+    (crosses,) = ax.plot([], [], "x", color=plots.COLOURS.exact, ms=9, mew=2, animated=True)
     ax.set(**PLANE, title=title)
 
     def update(sigma: float) -> str:
@@ -121,18 +121,18 @@ def training_explorer(
     exact = mixture.score(points)
     distance = distance_to_modes(points, mixture.means)
     places = torch.arange(GRID**2).reshape(GRID, GRID)
-    arrows = places[::2, ::2].flatten()
+    arrows = places[1::3, 1::3].flatten()
     feet = points[arrows]
 
     figure, (ax,) = panels(5.2, 5.4, 1)
     plots.draw_density(ax, plots.density_values(mixture), alpha=0.7)
-    broad = {"color": "0.65", "width": 0.008, "headwidth": 2.2, "headlength": 2.5, "headaxislength": 2.5}
+    broad = {"color": plots.COLOURS.noise, "width": 0.008, "headwidth": 2.2, "headlength": 2.5, "headaxislength": 2.5}
     plots.draw_field(ax, feet, exact[arrows], label="exact", **broad)
     estimated = plots.draw_field(ax, feet, exact[arrows], label="estimated", animated=True, zorder=3)
-    circle = Circle((0, 0), RADIUS, fill=False, lw=2, ls="--", label="circle", animated=True, zorder=4)
+    circle = Circle((0, 0), RADIUS, fill=False, lw=2, ls="--", animated=True, zorder=4)
     ax.add_patch(circle)
     ax.set(**PLANE, title=f"score fields: exact and estimated{plots.refused(*drawn_by)}")
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2)
 
     def update(step: int, centre_x: float, centre_y: float) -> str:
         scores = snapshots[step]
@@ -184,7 +184,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         seed: of starts and noise, the same at every move.
         step: step(score, x, step_size, generator), such as your own; it makes the steps of the plain sampler.
     """
-    title = f"the chains, over the target's density{plots.refused(step)}"
+    title = f"the chains, over their target{plots.refused(step)}"
     step = own(step)
     uniform = _uniform(n_chains, seed)
     at_three = 3 * uniform.sign().reshape(-1, 1)
@@ -197,9 +197,9 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
     density = plots.draw_density(left, torch.zeros(100**2), vmin=0, vmax=1.6, animated=True)
     cloud = plots.draw_samples(left, uniform, s=7, alpha=0.7, animated=True)
     left.set(**PLANE, title=title)
-    bars = _bars(right, edges, fill=True, color="0.8")
-    (exact,) = right.plot([], [], color=ORANGE, lw=2, label="target", animated=True)
-    (settled,) = right.plot([], [], "k--", lw=1.5, label="$N(0, 1/(1-ε/4))$", animated=True)
+    bars = _bars(right, edges, fill=True, color=plots.COLOURS.moving, alpha=0.4)
+    (exact,) = right.plot([], [], color=plots.COLOURS.data, lw=2, label="target", animated=True)
+    (settled,) = right.plot([], [], "--", color=plots.COLOURS.exact, lw=1.5, label="$N(0, 1/(1-ε/4))$", animated=True)
     right.set(xlim=(-8, 8), ylim=(0, 0.6), xlabel="$x_1$", ylabel="density", title="their histogram")
     right.legend(loc="upper right", fontsize=8)
 
@@ -305,10 +305,10 @@ def annealing_explorer(
     cloud = _cloud(left, start, sampler)
     sampler = own(sampler)
     exact = [half_plane_mass(0.8, 5.0, math.hypot(1, sigma)) for sigma in axis]
-    right.plot(axis, exact, "k--", lw=1.2, label="exact")
-    (path,) = right.plot([], [], "o-", color=BLUE, ms=4, label="chains", animated=True)
+    right.plot(axis, exact, "--", color=plots.COLOURS.exact, lw=1.2, label="exact")
+    (path,) = right.plot([], [], "o-", color=plots.COLOURS.moving, ms=4, label="chains", animated=True)
     right.set(xscale="log", xlim=(40, 0.08), xlabel=r"$\sigma$ of the level (falling)")
-    right.set(ylim=(0.3, 1), ylabel="share nearer to (5, 5)", title="the share after each level")
+    right.set(ylim=(0.4, 1), ylabel="share nearer to (5, 5)", title="the share after each level")
     ticks = (30, 10, 3, 1, 0.3, 0.1)
     right.set_xticks(ticks, map(str, ticks))
     right.legend(loc="lower right")
@@ -395,8 +395,8 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
     cloud = _cloud(left, start, step)
     step = own(step)
     line = GaussianMixture(mixture.weights, mixture.means @ along, math.hypot(1, sigma_min))
-    right.plot(axis, _density(line, axis), "k--", lw=1.2, label="exact")
-    bars = _bars(right, edges, color=BLUE)
+    right.plot(axis, _density(line, axis), "--", color=plots.COLOURS.exact, lw=1.2, label="exact")
+    bars = _bars(right, edges, color=plots.COLOURS.moving)
     right.set(xlabel=r"$(x_1 + x_2)/\sqrt{2}$", ylabel="density", ylim=(0, 0.5), title="along the line of the modes")
     right.legend(loc="upper left")
 
@@ -427,7 +427,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
 def _cloud(ax: Axes, x: Tensor, drawn_by: Function) -> PathCollection:
     """Draw the mixture's density, and chains over it that a sampler or a step will move."""
     plots.draw_density(ax, plots.density_values(paper_mixture()))
-    ax.set(**PLANE, title=f"where the chains end, over the data's density{plots.refused(drawn_by)}")
+    ax.set(**PLANE, title=f"where the chains end{plots.refused(drawn_by)}")
     return plots.draw_samples(ax, x, s=7, alpha=0.7, animated=True)
 
 

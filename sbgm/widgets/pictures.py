@@ -15,7 +15,7 @@ from sbgm.guard import Ladder, Score, as_list, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State
-from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, moving_images, own, panels, selection
+from sbgm.widgets.base import FigureExplorer, moving_images, own, panels, selection
 
 SIGMAS = [10 ** (tenths / 10) for tenths in range(-30, 1)]  # 0.001 … 1
 
@@ -110,9 +110,9 @@ def film_explorer(
     blank = film.sheets[-1][0]
     figure, (*axes, right) = panels(9.6, 3.1, *[1.0 for _ in titles], 1.35)
     show = moving_images(axes, titles, blank, n_columns=math.ceil(len(blank) ** 0.5))
-    right.set_prop_cycle(color=[BLUE, ORANGE], linestyle=["-", "--"])
+    right.set_prop_cycle(color=[plots.COLOURS.moving, plots.COLOURS.score], linestyle=["-", "--"])
     curves = [right.plot(steps, values, label=label, animated=True)[0] for label, values in film.curves.items()]
-    here = right.axvline(first, color="0.4", lw=1, animated=True)
+    here = right.axvline(first, color=plots.COLOURS.noise, lw=1, animated=True)
     drawn = torch.cat([values for film in films.values() for values in film.curves.values()])
     right.set(xlabel="step", title=title)
     right.set_yscale("log", nonpositive="mask")  # at its end a pixel is at no distance from it

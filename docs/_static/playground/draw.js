@@ -2,7 +2,7 @@
 const Draw = (() => {
   'use strict';
 
-  const NAMES = ['ink', 'muted', 'paper', 'density', 'cloud', 'first', 'second'];
+  const NAMES = ['ink', 'muted', 'paper', 'density', 'score', 'first', 'second'];
 
   // The colours of the page's scheme, from playground.css.
   const colours = element => {
@@ -90,8 +90,8 @@ const Draw = (() => {
         if (length > longest) [dx, dy] = [dx * longest / length, dy * longest / length];
         arrow(context, x, y, x + dx, y + dy);
       }
-      context.strokeStyle = paint.ink;
-      context.globalAlpha = 0.55;
+      context.strokeStyle = paint.score;
+      context.globalAlpha = 0.7;
       context.lineWidth = 1;
       context.stroke();
       context.globalAlpha = 1;

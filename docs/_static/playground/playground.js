@@ -38,7 +38,8 @@
   const axisOf = (from, to, n = 160) => Array.from({length: n + 1}, (_, i) => from + (to - from) * i / n);
 
   // A scene: controls, a plane with handles, a chart, a readout. Its kind says what is in them:
-  //   controls; live: names of those that need no new start; handles: [{name, at}]; alt
+  //   controls; first: the names of three that are seen, where the others lie behind "more"
+  //   live: names of those that need no new start; handles: [{name, at}]; alt
   //   begin(): a new start;  step(): one step;  done: nothing is left to do
   //   groups(): points to draw;  chart(fit);  readout()
   class Scene {
@@ -80,10 +81,14 @@
       const buttons = element('div', {class: 'buttons'}, this.playButton, button('Step', () => this.oneStep()),
         button('End', () => this.finish()), button('Restart', () => this.start()), button('Reset', () => this.reset()));
       this.inputs = new Map();
-      const controls = element('div', {class: 'controls'}, ...this.constructor.controls.map(c => this.control(c)));
+      const {controls, first} = this.constructor;
+      const group = listed => element('div', {class: 'controls'}, ...listed.map(c => this.control(c)));
+      const seen = group(controls.filter(({name}) => first.includes(name)));
+      const more = element('details', {class: 'more'}, element('summary', {}, 'more'),
+        group(controls.filter(({name}) => !first.includes(name))));
       this.root.replaceChildren(
         element('div', {class: 'pictures'}, this.stage, element('div', {class: 'chart'}, this.side)),
-        this.words, buttons, controls);
+        this.words, buttons, seen, more);
       this.root.setAttribute('role', 'group');
       this.root.setAttribute('aria-label', `Playground: ${this.constructor.title}`);
       for (const handle of this.handles) this.buildHandle(handle);
@@ -348,6 +353,8 @@
       check('data', 'show 500 data with noise', true), SEED,
     ];
 
+    static first = ['noise', 'weight', 'data'];
+
     static live = ['noise', 'weight', 'std', 'data', 'first', 'second', 'probe'];
 
     static handles() {
@@ -398,7 +405,7 @@
       context.beginPath();
       const places = [plane.across(x, width), plane.down(y, width), plane.across(toX, width), plane.down(toY, width)];
       Draw.arrow(context, ...places);
-      context.strokeStyle = paint.first;
+      context.strokeStyle = paint.score;
       context.lineWidth = 2.5;
       context.stroke();
     }
@@ -417,15 +424,16 @@
     chart(fit, paint) {
       const positions = axisOf(-10, 10), {logDensity, score} = this.scoreAt(this.alongModes(positions));
       const [a1, a2, b1, b2] = this.alongModes([0, 1]);
-      const along = positions.map((_, i) => score[2 * i] * (b1 - a1) + score[2 * i + 1] * (b2 - a2));
+      const scale = this.values.std ** 2 + this.sigma ** 2;  // as of the arrows
+      const along = positions.map((_, i) => scale * (score[2 * i] * (b1 - a1) + score[2 * i + 1] * (b2 - a2)));
       const x = {from: -10, to: 10, ticks: [-10, -5, 0, 5, 10], label: 'place on the line through the modes'};
       const density = [...logDensity].map(Math.exp), highest = Math.max(...density);
       const upper = {title: 'density / its maximum', x, y: {from: 0, to: 1.05, ticks: [0, 0.5, 1]}};
-      const lower = {title: 'score along the line', x, y: {from: -6, to: 6, ticks: [-5, 0, 5]}};
+      const lower = {title: '(v + σ²) times the score along the line', x, y: {from: -18, to: 18, ticks: [-10, 0, 10]}};
       new Draw.Chart(fit, paint, upper, 0, 2).line(positions, density.map(v => v / highest), 'density', {width: 2.5});
       const chart = new Draw.Chart(fit, paint, lower, 1, 2);
       chart.line([-10, 10], [0, 0], 'muted', {width: 1});
-      chart.line(positions, along, 'second');
+      chart.line(positions, along, 'score');
     }
 
     readout() {
@@ -444,7 +452,7 @@
     static title = 'Langevin dynamics';
     static alt = 'Chains of Langevin dynamics, as points in two colours by the side they started on, over the density.';
     static chartAlt = 'A histogram of the chains along a line, with the target, and what theory predicts.';
-    static shade = 'cloud';
+    static shade = 'density';
     static controls = [
       choice('target', 'target', {mixture: 'two modes', gaussian: 'one Gaussian'}),
       choice('sampler', 'sampler', {plain: 'plain', metropolis: 'with Metropolis test'}),
@@ -452,6 +460,8 @@
       choice('start', 'start', {uniform: 'uniform', first: 'all at the first mode', far: 'half at −3, half at 3'}),
       logarithmic('total', 'steps T', 10, 20000, 1000), CHAINS, SPEED, SEED,
     ];
+
+    static first = ['target', 'sampler', 'step'];
 
     static live = ['step', 'weight', 'std', 'sampler', 'speed', 'total', 'first', 'second'];
 
@@ -600,10 +610,12 @@
     static title = 'annealed Langevin dynamics';
     static alt = 'Annealed chains, in two colours by the side they started on, over the density at the level.';
     static chartAlt = 'The share of the chains nearer to the second mode, level by level, with the exact share.';
-    static shade = 'cloud';
+    static shade = 'density';
     static controls = [
       ...LADDER(20, 1, 10, 100, 0.1), WEIGHT, range('std', 'standard deviation √v', 0, 2, 1, 0.1), CHAINS, SPEED, SEED,
     ];
+
+    static first = ['levels', 'steps', 'step'];
 
     static live = ['speed'];
 
@@ -642,12 +654,13 @@
       const chart = new Draw.Chart(fit, paint, {
         title: 'share nearer to the second mode',
         x: {from, to, ticks, label: 'σ of the level, falling', log: true},
-        y: {from: 0, to: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1]},
+        y: this.values.weight < 0.5 ? {from: 0, to: 0.6, ticks: [0, 0.2, 0.4, 0.6]} :
+          {from: 0.4, to: 1, ticks: [0.4, 0.6, 0.8, 1]},
       });
       const axis = axisOf(Math.log(from), Math.log(to)).map(Math.exp);
-      chart.line(axis, axis.map(sigma => this.exact(sigma)), 'density', {width: 2.5});
+      chart.line(axis, axis.map(sigma => this.exact(sigma)), 'ink', {dash: [5, 4]});
       chart.line(sigmas.slice(0, this.shares.length), this.shares, 'second', {dots: true});
-      chart.legend([['after each level', 'second'], ['exact', 'density']]);
+      chart.legend([['after each level', 'second'], ['exact', 'ink', [5, 4]]]);
     }
 
     readout() {
@@ -691,6 +704,8 @@
       choice('brush', 'the pointer', {paint: 'paints', erase: 'erases'}),
       ...LADDER(10, 0.15, 12, 40, 0.01), {...CHAINS, value: 1000}, SPEED, SEED,
     ];
+
+    static first = ['shape', 'brush', 'last_sigma'];
 
     static live = ['speed', 'brush', 'cursor'];
 
@@ -755,7 +770,7 @@
     }
 
     groups() {
-      return [{x: this.chains.x, colour: 'second'}, {x: this.points, colour: 'first', size: 4}];
+      return [{x: this.chains.x, colour: 'second'}, {x: this.points, colour: 'ink', size: 4}];
     }
 
     // For each chain, the distance to the nearest painted point; and how many of these are someone's nearest.
@@ -783,8 +798,8 @@
       this.near = this.nearest();
       if (this.data.length) chart.histogram(this.near.distances.map(d => d / this.sigma), 40, 'second');
       const axis = axisOf(0, 5);
-      chart.line(axis, axis.map(r => r * Math.exp(-r * r / 2)), 'density', {width: 2.5});
-      chart.legend([['chains', 'second'], ['noise around one point', 'density']]);
+      chart.line(axis, axis.map(r => r * Math.exp(-r * r / 2)), 'ink', {dash: [5, 4]});
+      chart.legend([['chains', 'second'], ['noise around one point', 'ink', [5, 4]]]);
     }
 
     readout() {

@@ -203,6 +203,7 @@ def test_play_pause_step_end_and_restart(scene):
     ended = scene.readout
     assert scene.number("second mode: #") == pytest.approx(0.509, abs=0.06)
     assert scene.number("around the nearer mode #") == pytest.approx(1 / (1 - 0.1 / 4), abs=0.1)
+    scene.root.locator("summary").click()
     scene.control("seed").fill("1")
     scene.press("End")
     assert scene.readout != ended
@@ -219,6 +220,7 @@ def test_annealing_gives_the_weight_and_diverges_beyond_the_bound(scene):
     shares = scene.root.evaluate("root => root.playground.shares")
     exact = [half_plane_mass(0.8, 5.0, math.hypot(1, sigma)) for sigma in geometric_sigmas(20.0, 1.0, 10).tolist()]
     assert shares == pytest.approx(exact, abs=0.07)
+    scene.root.locator("summary").click()
     scene.control("last level").press("Home")
     scene.press("End")
     assert "the chains diverged" in scene.readout
