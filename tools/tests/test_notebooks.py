@@ -29,7 +29,7 @@ def test_each_claim_is_told_as_recorded_at_its_chapters_end():
         for words, text in re.findall(r"\*\*([A-Z][A-Za-z ]+)\*\*(.*?)(?=\*\*[A-Z]|\Z)", "".join(cells), re.DOTALL):
             status = WORDS.get(words, words.lower())
             told |= dict.fromkeys(re.findall(r"\b[SLMNIF]\d+\b", text), status)
-        assert told == {claim: reads(records[claim]) for claim in of_chapter}, path.name
+        assert told == {claim: reads(records[claim]) for claim in of_chapter if claim in records}, path.name
 
 
 # --- each fault, made on purpose -------------------------------------------------------------------------------------
