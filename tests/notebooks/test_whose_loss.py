@@ -69,6 +69,7 @@ def page(tmp_path):
     names |= {"checkpoints": checkpoints, "step_of": step_of, "display": lambda shown: None, "zero": 32.0}
     names |= {"RUNS": tmp_path, "SCALE": "minutes", "settings": SETTINGS, "training": 1.0}
     names["RESULTS"] = files.shipped_folder() / "results"
+    names |= {"COLOURS": plots.COLOURS, "MEDIUM": plots.MEDIUM, "WIDE": plots.WIDE}
     return names | {"widgets": type("widgets", (), {"LiveTraining": Silent})}
 
 
