@@ -241,7 +241,7 @@ def call(function: Function, arguments: Sequence[Argument], with_gradients: bool
         finally:
             torch.set_default_dtype(default)
             if torch.get_default_device() != device:
-                torch.set_default_device(device)
+                torch.set_default_device(None if device.type == "cpu" else device)
     return Reply(tuple(v.detach() for v in values), gradients)
 
 
