@@ -15,9 +15,9 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -258,13 +258,13 @@ class LiveTraining(FigureExplorer):
         self._began: tuple[int, float] | None = None  # the first step that is drawn, and when
         self._text = "no step yet"
         figure, (left, right) = panels(8.4, 3.4, 1, 1.05)
-        colours = colormaps["viridis"](np.linspace(0, 0.9, len(names)))
+        blue = np.array(to_rgb(plots.COLOURS.moving))
         self._losses = [
-            left.plot([], [], color=colour, lw=1, alpha=0.7, label=name, animated=True)[0]
-            for name, colour in zip(names, colours, strict=True)
+            left.plot([], [], color=blue + (1 - blue) * paleness, lw=1, label=name, animated=True)[0]
+            for name, paleness in zip(names, np.linspace(0.2, 0.75, len(names)), strict=True)
         ]
         (self._mean,) = left.plot([], [], color=plots.COLOURS.moving, lw=2, label="mean", animated=True)
-        others = plots.COLOURS.noise, plots.COLOURS.wrong
+        others = plots.COLOURS.noise, plots.COLOURS.data
         for (name, curve), colour in zip((beside or {}).items(), others, strict=False):
             left.plot(*curve, "--", color=colour, lw=1.5, label=name)
         scale = "log" if limits[0] > 0 else "linear"

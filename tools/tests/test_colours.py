@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*ROOT.glob("sbgm/widgets/*.py"), *ROOT.glob("evidence/*.py"), *ROOT.glob("evidence/claims/*/measure.py")]
 CHAPTERS = sorted(ROOT.glob("notebooks/*.ipynb"))
-NAMED = "red|green|blue|orange|purple|black|gray|grey|navy|crimson|tab:[a-z]+|C[0-9]"
+NAMED = "red|green|blue|orange|purple|black|gray|grey|navy|crimson|viridis|plasma|magma|inferno|tab:[a-z]+|C[0-9]"
 LITERAL = re.compile(rf"""["'](?:#[0-9a-fA-F]{{3,8}}|{NAMED})["']""")
 PAGE = re.compile(r'STYLE = """.*?"""', re.DOTALL)  # of base.py, the style of a page's notice
 
