@@ -1,4 +1,4 @@
-"""I12 to I15: Figs. 4, 6, C.2 and FID on CIFAR-10, what is expected, and small runs on random images in its place."""
+"""I12 to I15 and N6: claims on CIFAR-10, what is expected, and small runs on random images in its place."""
 
 import math
 
@@ -10,6 +10,7 @@ from claims.I12 import measure as I12
 from claims.I13 import measure as I13
 from claims.I14 import measure as I14
 from claims.I15 import measure as I15
+from claims.N6 import measure as N6
 from ledger import Record, reported
 from sbgm.images.data import load_images
 from sbgm.measure import Estimate, quantise
@@ -122,3 +123,29 @@ def test_fid_stands_beside_that_of_photographs_and_of_blurred_ones(mnist, colour
 def test_more_steps_are_chosen_where_their_kid_is_clearly_lower(gain, n_steps):
     """Two standard errors of the difference are 0.057."""
     assert I15.chosen({10: Estimate(0.2, 0.02), 20: Estimate(0.2 - gain, 0.02)}) == n_steps
+
+
+def test_a_norm_without_alpha_is_the_plain_one_before_and_after_training(colour, monkeypatch):
+    monkeypatch.setattr(N6, "CHANNELS", 4)
+    network = N6.trained(load_images("cifar10"), "α = 0", iterations=3, first_seed=0)
+    norm, x = network.norm, torch.randn(5, 4, 8, 8, generator=seeded())
+    gamma, _, beta = norm.levels.weight[2].chunk(3)
+    plain = torch.nn.functional.instance_norm(x, weight=gamma, bias=beta)
+    torch.testing.assert_close(norm(x, torch.full((5,), 2)), plain)
+    assert beta.any()  # it was trained
+
+
+def test_colours_that_one_arm_shifts_are_seen(colour, results, monkeypatch, tmp_path):
+    monkeypatch.setattr(N6, "CHANNELS", 4)
+    monkeypatch.setattr(N6, "STEPS_PER_LEVEL", 1)
+    record = N6.measure(tmp_path / "N6", iterations=1, n_samples=20)
+    assert tuple(N6.measurements(record.tensors)) == record.measurements
+    photographs = torch.rand(100, 3, generator=seeded(1))
+    of_arm = {"α = 0": photographs + 0.5, "α learned": photographs + 0.1}
+    kept = {"test images": photographs, "photographs": photographs + 0.01}
+    kept |= {f"{arm}, training {i}": x + 0.001 * i for arm, x in of_arm.items() for i in range(3)}
+    numbers = by_label(N6.measurements(kept))
+    ratio = numbers["log₁₀ of distance with α = 0 over distance with α learned"]
+    assert ratio.value == pytest.approx(math.log10(25), abs=0.02)
+    assert numbers["α = 0: spread over photographs'"].value == pytest.approx(1)
+    assert ratio.met
