@@ -33,15 +33,20 @@ RESULTS = ledger.results_folder()
 
 BOOTSTRAPPED = ("N4", "I8")
 """Claims whose ± was a bootstrap's of another seed (HISTORY.md)."""
+MAGNIFIES = ("M4",)
+"""Trains without noise, where no loss has a floor: with other vector instructions, rounding alone moves it by 0.5 s.e."""
 
 
 def assert_agree(numbers, record):
     """The record has these numbers, held to the same bounds, but for what processors round differently."""
-    of_errors = 0.05 if record.id in BOOTSTRAPPED else 1e-3
+    of_errors = 0.05 if record.id in (*BOOTSTRAPPED, *MAGNIFIES) else 1e-3
     for m in numbers:
         recorded = record.measurement(m.label)
+        rounding = 0.01 if m.label.endswith("in s.e.") else 1e-6  # its unit is 1 s.e., and it may be near 0
+        if record.id in MAGNIFIES:
+            rounding += recorded.se or 0
         assert (m.kind, m.low, m.high, m.yardstick) == (recorded.kind, recorded.low, recorded.high, recorded.yardstick)
-        assert math.isclose(m.value, recorded.value, rel_tol=1e-3, abs_tol=1e-6), (m, recorded)
+        assert math.isclose(m.value, recorded.value, rel_tol=1e-3, abs_tol=rounding), (m, recorded)
         assert math.isclose(m.se or 0, recorded.se or 0, rel_tol=of_errors, abs_tol=1e-6), (m, recorded)
 
 

@@ -301,14 +301,17 @@ def test_a_chapter_has_the_scene_of_its_slider_and_works_as_a_file(browser, site
 
 
 def swipe(page, start, way):
-    """Draw a finger over a page, from a place, by pixels across and down."""
+    """Draw a finger over a page, from a place, by pixels across and down, and wait until the page is at rest."""
     finger = page.context.new_cdp_session(page)
     for step in range(13):
         at = {axis: a + step / 12 * b for axis, a, b in zip("xy", start, way, strict=True)}
         finger.send("Input.dispatchTouchEvent", {"type": "touchMove" if step else "touchStart", "touchPoints": [at]})
         page.wait_for_timeout(16)
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    page.wait_for_timeout(300)
+    top = None
+    while page.evaluate("scrollY") != top:
+        top = page.evaluate("scrollY")
+        page.wait_for_timeout(300)
 
 
 def test_a_finger_scrolls_past_the_canvas_and_paints_sideways(browser, site):

@@ -29,7 +29,7 @@ KEPT = 100
 
 def measure(
     folder: Path,
-    n_samples: int = 3_000,
+    n_samples: int = 1_000,
     n_reference: int = 10_000,
     choice: Mapping[int, int] = CHOICE,
     machine: Machine = CPU,
