@@ -23,6 +23,8 @@ NETWORK = "cifar10_ncsn"
 PAPERS_T_EPSILON = 100 * 2e-5
 CHOICE = MappingProxyType({10: 500, 20: 250, 100: 50})
 """Samples with each T by whose KID one of the first two is chosen; the last is the paper's, to stand beside them."""
+START = 3_000
+"""Added to the seed of the samples whose FID is taken: more than any n of CHOICE."""
 KEPT = 100
 """Samples in the record's file, the first ones."""
 
@@ -47,16 +49,16 @@ def measure(
     space = feature_space("cifar10", inception)
     reference = reference_for("cifar10", space, "train", n_reference).features
 
-    def samples(n: int, n_steps: int) -> Tensor:
+    def samples(n: int, n_steps: int, start: int) -> Tensor:
         settings = {"n_samples": n, "n_steps": n_steps, "step_size": PAPERS_T_EPSILON / n_steps, "every_level": False}
-        drawing = Drawing(NETWORK, seed=seed("I15") + n, batch_size=machine.n_chains, **settings)
+        drawing = Drawing(NETWORK, seed=seed("I15") + start, batch_size=machine.n_chains, **settings)
         return draw(drawing, folder, machine).denoised[-1]
 
     kids = {}
     for n_steps, n in choice.items():
-        kids[n_steps] = kid(space.function(samples(n, n_steps)), reference)
+        kids[n_steps] = kid(space.function(samples(n, n_steps, start=n)), reference)
     n_steps = chosen(kids)
-    images = samples(n_samples, n_steps)
+    images = samples(n_samples, n_steps, START)
     test = some_images("cifar10", "test", n_samples)
     blurred = controls(test, n_samples, generator=derived_generator(seed("I15")))["low resolution"]
     features = {
