@@ -34,7 +34,7 @@ RESULTS = ledger.results_folder()
 BOOTSTRAPPED = ("N4", "I8")
 """Claims whose ± was a bootstrap's of another seed (HISTORY.md)."""
 MAGNIFIES = ("M4",)
-"""Trains without noise, where no loss has a floor: with other vector instructions, rounding alone moves it by 0.5 s.e."""
+"""Trains without noise, where no loss has a floor: how a processor rounds moves its numbers by 0.5 s.e."""
 
 
 def assert_agree(numbers, record):

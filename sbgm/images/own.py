@@ -22,7 +22,7 @@ from sbgm.guard import ArgumentError, Count, Whole, checked, instance_of
 from sbgm.images.data import DataNotFoundError, DataSet
 from sbgm.noise import derived_generator
 
-__all__ = ["own_images", "read_picture"]
+__all__ = ["own_images"]
 
 # Those that Pillow can't read everywhere, such as a phone's .heic, are refused by name, and not passed over.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif")
@@ -108,33 +108,6 @@ def own_images(
         classes = sorted(set(names))
         labels = torch.tensor([classes.index(name) for name in names])
     return _data_set(folder.resolve().name, images, labels, classes, is_test, seed)
-
-
-@checked
-def read_picture(picture: Path | str | Image.Image, size: Count, mode: Literal["L", "RGB"] = "RGB") -> Tensor:
-    """Read a picture, turned as its camera says, white where it is transparent; crop its middle square, and resize it.
-
-    Args:
-        picture: a path or a PIL image.
-        size: H and W of the result, an int.
-        mode: "L" for grey, "RGB" for colour.
-
-    Returns:
-        (1, size, size) or (3, size, size) uint8.
-
-    Raises:
-        OSError, ValueError: it can't be read, is smaller than `size`, or is grey of more than 8 bits.
-
-    Example:
-        >>> from PIL import Image
-        >>> sbgm.images.own.read_picture(Image.new("RGB", (50, 40), "red"), 8)[:, 0, 0]
-        tensor([255,   0,   0], dtype=torch.uint8)
-    """
-    n_channels = 1 if mode == "L" else 3
-    if isinstance(picture, Image.Image):
-        return _square(picture, size, n_channels)
-    with Image.open(picture) as image:
-        return _square(image, size, n_channels)
 
 
 def _square(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:

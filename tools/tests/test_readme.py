@@ -159,8 +159,6 @@ def test_a_picture_is_filled_in_and_samples_are_judged_as_printed(tmp_path, monk
     """By a network of two steps, and one Langevin step a level."""
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path)
-    (tmp_path / "photographs" / "0.png").rename("portrait.jpg")
-    plt.imsave("mask.png", numpy.arange(48)[None].repeat(40, axis=0) < 24, cmap="gray")  # the right half is black
     small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
     assert main(["train", "photographs", "--out", "runs/mine", *small]) == 0
     fast = ["-n", "3", "--n-steps", "1", "--device", "cpu"]
