@@ -25,6 +25,7 @@ OPTIONS = {"folder": "N6"}
 ARMS = ("α = 0", "α learned")
 N_TRAININGS = 3
 CHANNELS = 16
+BATCH_SIZE = 64
 SIGMAS = GeometricLadder().sigmas
 STEPS_PER_LEVEL = 20
 STEP_SIZE = 100 * 2e-5 / STEPS_PER_LEVEL  # T ε is the paper's
@@ -32,7 +33,7 @@ SHOWN = 16
 """Samples of each arm's first training in the record's file."""
 
 
-def measure(folder: Path, iterations: int = 1_500, n_samples: int = 500) -> Record:
+def measure(folder: Path, iterations: int = 1_000, n_samples: int = 300) -> Record:
     """Measure N6: train both arms, draw, and compare the mean colours of samples with photographs'.
 
     Each training's samples are kept in `folder`; a run that was stopped goes on with the next training.
@@ -71,7 +72,7 @@ def measure(folder: Path, iterations: int = 1_500, n_samples: int = 500) -> Reco
         kept,
         data=f"CIFAR-10 in 16×16 pixels, {N_TRAININGS} trainings an arm",
         note="Samples are denoised; distances are those of mean colours, in units of 255.",
-        narrower=f"16×16 pixels, C = {CHANNELS}, {iterations:,} steps",
+        narrower=f"16×16 pixels, C = {CHANNELS}, {iterations:,} steps of {BATCH_SIZE} images",
         facts={"iterations": iterations, "n_samples": n_samples, "n_steps": STEPS_PER_LEVEL, "step_size": STEP_SIZE},
     )
 
@@ -82,7 +83,7 @@ def trained(images: Tensor, arm: str, iterations: int, first_seed: int) -> Refin
     network = RefineNet(SIGMAS, CHANNELS, images.shape[1], generator=generator)
     if arm == ARMS[0]:
         fix_alpha(network)
-    settings = Training(n_steps=iterations, learning_rate=1e-3, seed=first_seed)
+    settings = Training(n_steps=iterations, batch_size=BATCH_SIZE, learning_rate=1e-3, seed=first_seed)
     loss = settings.fit(network, images, lambda score, x, generator: ncsn_loss(score, x, SIGMAS, generator=generator))
     for _ in tqdm(loss, f"{arm}, seed {first_seed}", iterations, unit="step"):
         pass
