@@ -37,7 +37,6 @@ DATA_SETS = {
     "mnist": "MNIST/raw",
     "fashion_mnist": "FashionMNIST/raw",
     "cifar10": "cifar-10-batches-py",
-    "celeba": "celeba",
     "celeba_sample": "faces/img_align_celeba",
 }
 

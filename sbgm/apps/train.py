@@ -178,7 +178,7 @@ def settings_of(data: str, scale: Literal["laptop", "gpu", "paper"] = "laptop", 
         (128, 300)
     """
     chosen = dict(SCALES[scale])
-    if data in ("cifar10", "celeba"):
+    if data == "cifar10":
         chosen["flips"] = True
         chosen |= {"steps": 20_000} if scale == "laptop" else {"channels": 128}
     if changes.get("network") == "DigitNetwork":
@@ -861,8 +861,8 @@ class Options(Settings):
     scale: Annotated[
         Literal["laptop", "gpu", "paper"],
         "the defaults of the other options: the laptop's, for hours on two cores; the paper's; or gpu: the paper's in "
-        "the precision in which the GPU is fast, compiled, and with --ema 0.999. cifar10 and celeba have --flips, on a "
-        "laptop 20,000 steps, and else 128 channels",
+        "the precision in which the GPU is fast, compiled, and with --ema 0.999. cifar10 has --flips, on a laptop "
+        "20,000 steps, and else 128 channels",
     ] = "laptop"
     minutes: Annotated[Positive | None, "save and stop after X minutes, not counting compilation"] = None
 

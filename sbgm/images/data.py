@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sbgm.files import cache_folder, data_folder, from_extra, load_tensors, shipped_folder
+from sbgm.files import data_folder, from_extra, shipped_folder
 from sbgm.guard import checked, one_of
 
 __all__ = [
@@ -59,15 +58,13 @@ def load_images(name: SetOrName, split: Split = "train") -> Tensor:
     * "mnist": 60,000 and 10,000 28×28 grey digits (LeCun et al. 1998).
     * "fashion_mnist": 60,000 and 10,000 28×28 grey articles of clothing (Xiao et al. 2017).
     * "cifar10": 50,000 and 10,000 32×32 colour images (Krizhevsky 2009).
-    * "celeba": 162,770 and 19,962 faces (Liu et al. 2015), cropped to 140 and reduced to 32×32 as the paper does, which
-      `sbgm download celeba` prepares in `cache_folder()`.
 
     Args:
         name: one of the above, or a set of one's own, see `sbgm.own_images`.
         split: "train" or "test".
 
     Returns:
-        (N, C, H, W) float32 tensor in [0, 1]. MNIST's training split takes 188 MB, CIFAR-10's 614 MB, CelebA's 2 GB.
+        (N, C, H, W) float32 tensor in [0, 1]. MNIST's training split takes 188 MB, CIFAR-10's 614 MB.
 
     Raises:
         DataNotFoundError: the set is not at hand, or its folder is incomplete; the message says how to get it.
@@ -87,7 +84,7 @@ def load_labels(name: SetOrName, split: Split = "train") -> Tensor:
     """The class of each image of `load_images(name, split)`, in its order.
 
     Args:
-        name: as for `load_images`; "photo_patches", "celeba" and a set of one's own without classes have no labels.
+        name: as for `load_images`; "photo_patches" and a set of one's own without classes have no labels.
         split: "train" or "test".
 
     Returns:
@@ -120,8 +117,6 @@ def is_available(name: SetName) -> bool:
         >>> sbgm.images.data.is_available("digits")
         True
     """
-    if name == "celeba" and all(celeba_cache(split).exists() for split in SPLITS):
-        return True
     return not SETS[name].home or (data_folder() / SETS[name].home).exists()
 
 
@@ -242,29 +237,11 @@ def _mnist_small(split: str, kind: str, n_header: int) -> Tensor:
     return torch.frombuffer(content, dtype=torch.uint8, offset=n_header)
 
 
-# --- CelebA, as `sbgm download celeba` prepares it -------------------------------------------------------------------
-
-
-def celeba_cache(split: str) -> Path:
-    """The file of a split's prepared images, whose name says what was done."""
-    return cache_folder() / f"celeba_crop140_bilinear32_{split}.safetensors"
-
-
-def _celeba(split: str) -> Tensor:
-    path = celeba_cache(split)
-    if not path.is_file():
-        raise not_readable("celeba", f"{path.name}, which `sbgm download celeba` makes of the photographs, is missing")
-    try:
-        return as_floats(load_tensors(path)[0]["images"])
-    except ValueError as error:
-        raise not_readable("celeba", str(error)) from error
-
-
 def as_floats(pixels: Tensor) -> Tensor:
     """Images as floats in [0, 1]: bytes over 255, and floats as they are."""
     if pixels.is_floating_point():
         return pixels
-    return pixels.float().div_(255)  # in place: CelebA's 162,770 images are 2 GB
+    return pixels.float().div_(255)  # in place: CIFAR-10's 50,000 images are 614 MB
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -339,7 +316,6 @@ SETS = {
         size="170 MB",
         classes=CIFAR10_CLASSES,
     ),
-    "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
 }
 NAMES = tuple(SETS)
 SetName = Annotated[str, one_of(NAMES)]

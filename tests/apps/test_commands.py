@@ -139,7 +139,7 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
         ("train digits --out x --lr 3", "unrecognized arguments: --lr 3"),
         ("train digits --out x --sigma-min 2", "error: --sigma-min must be smaller than sigma_max = 1.0, got 2.0"),
         ("sample x --out x --labels red", "usage: sbgm sample"),
-        ("train no.png --out x", "celeba, or a folder, got 'no.png'"),
+        ("train no.png --out x", "cifar10, or a folder, got 'no.png'"),
     ],
 )
 def test_a_value_is_refused_by_its_flag(words, message, capsys):

@@ -1,4 +1,4 @@
-"""Data sets that are fetched or prepared: a little noise for MNIST, CIFAR-10 and CelebA, and a server of our own.
+"""Data sets that are fetched: a little noise for MNIST and CIFAR-10, and a server of our own; and CelebA, prepared.
 
 Their checksums replace the real ones.
 """
@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import io
 import pickle
-import shutil
+import re
 import socket
 from unittest import mock
 
@@ -19,10 +19,11 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, MNIST
 
 from data_server import serving
-from sbgm.apps.download import crop_and_resize, download
-from sbgm.files import data_folder, write_bytes
+from sbgm import own_images
+from sbgm.apps.download import download
+from sbgm.files import data_folder, shipped_folder
 from sbgm.images import data
-from sbgm.images.data import SPLITS, DataNotFoundError, celeba_cache, load_images, load_labels
+from sbgm.images.data import SPLITS, DataNotFoundError, load_images, load_labels
 
 
 def md5(content):
@@ -60,20 +61,10 @@ def idx(array):
     return np.array([8 * 256 + array.ndim, *array.shape], ">i4").tobytes() + array.tobytes()
 
 
-def photograph(seed, size=(178, 218)):
-    """A JPEG of noise, which has detail at every scale."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
-    Image.fromarray(pixels).save(file := io.BytesIO(), "JPEG", quality=95)
-    return file.getvalue()
-
-
 IDX = {}
 for split, prefix in (("train", "train"), ("test", "t10k")):
     IDX[f"{prefix}-images-idx3-ubyte"] = idx(GREY[split][:, 0])
     IDX[f"{prefix}-labels-idx1-ubyte"] = idx(LABELS[split])
-PARTS = {"1.jpg": 0, "2.jpg": 2, "3.jpg": 1, "4.jpg": 0, "5.jpg": 0, "6.jpg": 2}
-PHOTOS = {name: photograph(seed) for seed, name in enumerate(PARTS)}
-PARTITION = "".join(f"{name} {part}\n" for name, part in PARTS.items()).encode()
 SERVED = {f"{name}.gz": gzip.compress(content) for name, content in IDX.items()}
 
 
@@ -100,15 +91,10 @@ def assert_read(name):
     """Images and labels are those that were written."""
     for split in SPLITS:
         images = load_images(name, split)
-        if name == "celeba":
-            numbers = [number for number, part in PARTS.items() if part == {"train": 0, "test": 2}[split]]
-            photos = [Image.open(io.BytesIO(PHOTOS[number])) for number in numbers]
-            assert torch.equal(images, torch.stack([crop_and_resize(photo) for photo in photos]).float() / 255)
-        else:
-            pixels = GREY[split] if name == "mnist" else COLOUR[split]
-            assert torch.equal(images, torch.tensor(pixels).float() / 255)
-            labels = load_labels(name, split)
-            assert (labels.dtype, labels.tolist()) == (torch.int64, LABELS[split].tolist())
+        pixels = GREY[split] if name == "mnist" else COLOUR[split]
+        assert torch.equal(images, torch.tensor(pixels).float() / 255)
+        labels = load_labels(name, split)
+        assert (labels.dtype, labels.tolist()) == (torch.int64, LABELS[split].tolist())
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------
@@ -139,7 +125,7 @@ def test_cifar10_is_read_and_never_where_a_file_is_damaged(home, monkeypatch):
         load_images("cifar10")
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "celeba"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_a_missing_set_says_where_it_is_sought_and_what_to_do(home, name):
     assert not data.is_available(name)
     with pytest.raises(DataNotFoundError, match=rf" is not in .*home yet: run `sbgm download {name}` .*README\.md"):
@@ -201,21 +187,24 @@ def test_a_folder_that_cannot_be_written_is_named(home, monkeypatch):
         download("cifar10")
 
 
-# --- CelebA ----------------------------------------------------------------------------------------------------------
+# --- CelebA, by the lines of data/README.md --------------------------------------------------------------------------
 
 
-def test_photographs_put_there_by_hand_are_prepared_once(home):
-    with pytest.raises(DataNotFoundError, match=r"fetch list_eval_partition.txt and the folder img_align_celeba in a"):
-        download("celeba")
-    write(home / "celeba", {"list_eval_partition.txt": PARTITION})
-    write(home / "celeba" / "img_align_celeba", PHOTOS)
-    download("celeba")
-    shutil.rmtree(home / "celeba")
-    download("celeba")
-    assert_read("celeba")
-    write_bytes(celeba_cache("test"), b"cut off")
-    with pytest.raises(DataNotFoundError, match=r"CelebA can't be read from .*home"):
-        download("celeba")
+@pytest.fixture
+def faces(monkeypatch, tmp_path):
+    """A function that prepares photographs, {name: (part, content)}, as a data set."""
+
+    def prepared(photos):
+        monkeypatch.chdir(tmp_path)
+        write(tmp_path / "img_align_celeba", {name: content for name, (_, content) in photos.items()})
+        partition = "".join(f"{name} {part}\n" for name, (part, _) in photos.items())
+        write(tmp_path, {"list_eval_partition.txt": partition.encode()})
+        blocks = re.findall(r"```python\n(.*?)```", (shipped_folder() / "README.md").read_text("utf-8"), re.DOTALL)
+        (lines,) = [block for block in blocks if "list_eval_partition" in block]
+        exec(lines, {})
+        return own_images("faces", 32)
+
+    return prepared
 
 
 def triangle_filter(n_in, n_out):
@@ -226,31 +215,38 @@ def triangle_filter(n_in, n_out):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_the_crop_is_the_papers_by_the_filters_definition(mode):
+def test_the_crop_is_the_papers_by_the_filters_definition(faces):
     """In floating point; Pillow rounds to whole greys after each axis, so the definition may differ by one."""
-    photo = Image.open(io.BytesIO(photograph(0))).convert(mode)
-    middle = np.asarray(photo.convert("RGB"), dtype=float)[39:179, 19:159]  # (218 − 140)/2 rows, (178 − 140)/2 columns
+    photos, small = {}, {"0": [], "2": []}
     matrix = triangle_filter(140, 32)
-    small = crop_and_resize(photo)
-    assert small.dtype == torch.uint8
-    assert np.abs(small.numpy() - np.einsum("ip,jq,pqc->cij", matrix, matrix, middle)).max() <= 1
-    with pytest.raises(ValueError, match="photo must be 178×218 pixels, got 178×200"):
-        crop_and_resize(photo.crop((0, 0, 178, 200)))
+    for number, part in enumerate("0210200000"):
+        pixels = np.random.default_rng(number).integers(0, 256, (218, 178, 3), np.uint8)  # detail at every scale
+        Image.fromarray(pixels).save(file := io.BytesIO(), "PNG")
+        photos[f"{number}.jpg"] = (part, file.getvalue())
+        middle = pixels[39:179, 19:159].astype(float)  # (218 − 140)/2 rows, (178 − 140)/2 columns
+        small.setdefault(part, []).append(np.einsum("ip,jq,pqc->cij", matrix, matrix, middle))
+    own = faces(photos)
+    for split, part in (("train", "0"), ("test", "2")):
+        images, wanted = load_images(own, split) * 255, torch.tensor(np.stack(small[part]))
+        assert len(images) == len(wanted)
+        distances = (images[:, None] - wanted).abs().amax(dim=(2, 3, 4))  # the set shuffles them
+        assert (distances <= 1.001).sum(dim=0).tolist() == [1] * len(wanted)
 
 
 # --- the real things -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.celeba_sample
-def test_real_photographs_are_cropped_as_someone_else_prepared_them():
+def test_real_photographs_are_cropped_as_someone_else_prepared_them(faces):
     folder = data_folder() / "faces"
     with np.load(folder / "celeba32_ncsn_5000.npz") as file:
         wanted = dict(zip(file["image_ids"].tolist(), file["images"], strict=True))
-    photos = {int(path.stem): path for path in (folder / "img_align_celeba").glob("*.jpg")}
-    assert wanted.keys() & photos.keys()
-    for number in wanted.keys() & photos.keys():
-        assert np.array_equal(crop_and_resize(Image.open(photos[number])).permute(1, 2, 0), wanted[number])
+    paths = [path for path in (folder / "img_align_celeba").glob("*.jpg") if int(path.stem) in wanted]
+    assert len(paths) > 8
+    faces({path.name: ("02"[number % 2], path.read_bytes()) for number, path in enumerate(paths)})
+    for number, path in enumerate(paths):
+        face = np.asarray(Image.open(f"faces/{('train', 'test')[number % 2]}/{path.stem}.png"))
+        assert np.array_equal(face, wanted[int(path.stem)])
 
 
 @pytest.mark.mnist
