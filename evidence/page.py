@@ -4,7 +4,7 @@ The page's tables have four columns: `claim` with `section`; `expect`; `found`; 
 `missed` or straddles its bound, and what is narrower: a `mark`, which HEAD explains, and `narrow`. `expect` names what
 tests the paper's statement, and of the controls what the reader needs; `measure` tells the rest. ± stands where it
 comes near a bound. What a bound or a record holds is not typed, but named in braces; `ledger.filled` has the forms. The
-tables and the list have at most 1,150 words, a cell at most 45.
+tables and the list have at most 1,350 words, a cell at most 45.
 
 `main = true` marks some twenty claims that carry the paper, which stand first, and each that is not reproduced. A claim
 that stands `beside` another is told in its row. What is "reported" or waits stands in a list below the tables.
