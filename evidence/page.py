@@ -51,7 +51,7 @@ ADMITTED = (
     "measurement's or a referee's."
 )
 FOOT = """
-Bounds that changed after a number was known. {changes} ([HISTORY.md](HISTORY.md) says why.)
+Bounds that changed after a number was known. {changes}
 """
 DECIDED = {
     "reproduced": "● **reproduced**",
