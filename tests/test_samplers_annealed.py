@@ -57,6 +57,12 @@ def test_it_is_algorithm_1_on_the_same_noise():
         torch.testing.assert_close(state.x, x)
 
 
+def test_the_last_state_is_the_one_before_it_denoised_if_asked_for():
+    options = {"step_size": 0.01, "n_steps": 1, "generator": seeded(1), "denoise_last": True}
+    *_, x, last = annealed_langevin(MIXTURE.score, uniform_starts(50), [1.0, 0.5], **options)
+    torch.testing.assert_close(last.x, x.x + 0.25 * MIXTURE.score(x.x, 0.5))
+
+
 # --- on a Gaussian, closed forms -------------------------------------------------------------------------------------
 
 
