@@ -50,13 +50,14 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 # Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
+# Folders are begun in the order in which they stand: first those of which a file takes minutes, last those of seconds.
 PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(ALL)  ## set up, test the library, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks tests
 
 test-all: $(GRADING)  ##! the same, and the evidence with its scripts, the site, the wheel, the tools, a class of students, the tests in a browser
-	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests evidence docs tools
+	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval docs tools notebooks evidence tests
 
 test-browser: $(ALL)  ##! drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest docs/tests/browser

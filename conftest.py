@@ -23,15 +23,6 @@ NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 1_200.0  # chapter 7 trains for two minutes, and longer on a busy core
 FEW = 12  # examples of a property
 MANY = 120
-# What takes longest begins first, lest one worker is left with it at the end. One file builds the site; the others that
-# look at it come when it is there, lest their workers wait for it.
-LONGEST = (
-    "docs/tests/test_site.py", "docs/tests/browser/test_lab.py", "tools/tests/test_release.py",
-    "tools/tests/test_wrong_answers.py", "evidence/tests/test_claims.py", "notebooks", "docs/tests/browser",
-    "evidence/tests/test_digit_claims.py", "tests/images/test_devices.py",
-    "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tools/tests/test_readme.py",
-    "tools/tests/test_wheel.py", "evidence/tests/test_M2.py",
-)  # fmt: skip
 # what a test with a marker needs, in the data folder
 DATA_SETS = {
     "mnist": "MNIST/raw",
@@ -97,13 +88,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector):
     return [Chapter.from_parent(parent, path=file_path)]
 
 
-def _turn(item: pytest.Item) -> int:
-    return next((i for i, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the longest files; skip what takes minutes unless asked for, and what needs data that isn't there.
+    """Skip what takes minutes unless asked for, and what needs data that isn't there.
 
     Under `-m slow` the properties count as slow. What has passed in the run whose list SBGM_DONE names
     (.pytest_cache/v/passed) is not run again.
@@ -111,7 +98,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if done := os.environ.get("SBGM_DONE"):
         passed = set(json.loads(Path(done).read_text(encoding="utf-8")))
         items[:] = [item for item in items if item.nodeid not in passed]
-    items.sort(key=_turn)
     skip_slow = pytest.mark.skip(reason="takes minutes; run by `make test-slow`")
     slow_asked_for = "slow" in config.option.markexpr
     for item in items:

@@ -1,11 +1,15 @@
-"""Sheets of images are those of torchvision."""
+"""Sheets of images are those of torchvision; films, number maps and boxes are drawn as asked."""
 
+import io
 import math
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from matplotlib import rcParams, style
 from matplotlib.figure import Figure
+from PIL import Image
 from torchvision.utils import make_grid
 
 from sbgm import paper_mixture, plots
@@ -51,3 +55,31 @@ def test_the_style_has_the_colours_of_the_roles_and_no_other():
     with style.context("sbgm.course"):
         cycle = rcParams["axes.prop_cycle"].by_key()["color"]
     assert set(cycle) == {*plots.COLOURS} - {plots.COLOURS.exact}
+
+
+def coloured(colour: str) -> Figure:
+    """A white square inch with a letter in one colour."""
+    figure = plt.figure(figsize=(1, 1))
+    figure.text(0.2, 0.2, "o", color=colour, fontsize=30, weight="bold")
+    return figure
+
+
+def test_a_moving_picture_holds_its_ends_and_keeps_the_colours_of_small_things():
+    open_before = plt.get_fignums()
+    picture = plots.moving_picture(map(coloured, ("#0072b2", "#d55e00", "#009e73")), milliseconds=50, colours=24)
+    assert plt.get_fignums() == open_before
+    with Image.open(io.BytesIO(picture.png)) as file:
+        durations = []
+        for frame, colour in enumerate(((0, 114, 178), (213, 94, 0), (0, 158, 115))):
+            file.seek(frame)
+            durations.append(file.info["duration"])
+            distances = np.abs(np.asarray(file.convert("RGB")).astype(int) - colour).sum(axis=2)
+            assert distances.min() <= 30
+            assert file.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert durations == [700, 50, 2000]
+
+
+def test_figures_of_two_sizes_and_none_are_refused():
+    for figures in ([], [Figure(figsize=(1, 1)), Figure(figsize=(2, 1))]):
+        with pytest.raises(ValueError, match="figures must be one or more of one size"):
+            plots.moving_picture(figures)

@@ -1,26 +1,17 @@
-"""Measure what data/results/SPEED.md says about speed: `make bench`, or `python tools/bench.py [--write]`.
-
-Every ratio is taken inside one run. On a busy machine nothing is timed. With --write the table goes there.
-"""
+"""Print the first table of data/results/SPEED.md, as measured here: `make bench`. A busy machine is refused."""
 
 import statistics
 import subprocess
 import sys
-import tempfile
 import timeit
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import psutil
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
-
-import notebooks
-from curve import renewing
-from page import with_section
 from sbgm import (
+    ancestral,
     annealed_langevin,
     autocast,
     final,
@@ -33,7 +24,6 @@ from sbgm import (
 )
 from sbgm.images.devices import hardware
 
-SPEED = notebooks.ROOT / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
 Row = tuple[str, float, str, float]  # what is measured, the figure, its unit, and the largest that it should be
 
@@ -57,11 +47,11 @@ def imports() -> Iterator[Row]:
 def sampling() -> Iterator[Row]:
     """Fig. 3's clouds by Langevin and annealed Langevin dynamics, sixteen digits by Algorithm 1, and 64 faster."""
     generator = torch.Generator().manual_seed(0)
-    mixture = paper_mixture(stds=0.0)
     start = torch.rand(20 * 1280, 2, generator=generator) * 16 - 8
     sigmas = geometric_sigmas(20, 1, 10)
     plain = langevin(paper_mixture().score, start, step_size=0.1, n_steps=1000, generator=generator)
-    annealed = annealed_langevin(mixture.score, start, sigmas, step_size=0.1, n_steps=100, generator=generator)
+    points = paper_mixture(stds=0.0).score
+    annealed = annealed_langevin(points, start, sigmas, step_size=0.1, n_steps=100, generator=generator)
     clouds = seconds(lambda: (final(plain), final(annealed)))
     yield "Fig. 3: 20 seeds × 1,280 chains, plain and annealed", clouds, " s", 10
 
@@ -72,10 +62,10 @@ def sampling() -> Iterator[Row]:
     score(start, 1.0)  # the first call is slower
     paper = {"step_size": 2e-5, "n_steps": 10, "generator": generator}
     slow = seconds(lambda: final(annealed_langevin(score, start[:16], network.ladder, **paper)))
-    fast = seconds(lambda: final(renewing(1.0, 0.01, 50, 8.0).states(score, start, generator)))
+    fast = seconds(lambda: final(ancestral(score, start, geometric_sigmas(1, 0.01, 50), generator=generator)))
     torch.set_num_threads(1)
     yield "16 MNIST images by Algorithm 1, C = 32: ten times 100 evaluations", 10 * slow, " s", 100
-    yield "64 by the fast path, renewing, c = 8, 50 evaluations", fast, " s", 40
+    yield "64 in 50 evaluations", fast, " s", 40
 
 
 def sliders() -> Iterator[Row]:
@@ -90,30 +80,13 @@ def sliders() -> Iterator[Row]:
             yield f"slider, {name}: {control}".replace("_", " "), 1000 * statistics.median(taken), " ms", 50
 
 
-def chapters() -> Iterator[Row]:
-    """Each notebook alone, on a fresh kernel."""
-    for notebook in notebooks.all_notebooks():
-        with tempfile.TemporaryDirectory() as folder:
-            taken = seconds(partial(notebooks.run, notebook, Path(folder)))
-        yield f"{notebook.parent.name}, {notebook.stem}", taken, " s", 120
-
-
-def main(*flags: str) -> None:
-    """Measure, print, and write the table if asked."""
+if __name__ == "__main__":
     if (busy := psutil.cpu_percent(interval=3.0)) > BUSY_PERCENT:
         sys.exit(f"bench: the machine is busy ({busy:.0f} % of its processors); stop what runs and try again")
     torch.set_num_threads(1)
-    lines = [f"Measured on {hardware()}, torch {torch.__version__}.\n"]
-    lines += ["| what | measured | target | met |", "|---|---|---|---|"]
-    print(*lines, sep="\n", flush=True)
-    for measured in (imports, sampling, sliders, chapters):
+    print(f"Measured on {hardware()}, torch {torch.__version__}.\n")
+    print("| what | measured | target | met |\n|---|---|---|---|")
+    for measured in (imports, sampling, sliders):
         for name, value, unit, target in measured():
             met = "yes" if value <= target else "**no**"
-            lines.append(f"| {name} | {value:.3g}{unit} | ≤ {target:g}{unit} | {met} |")
-            print(lines[-1], flush=True)
-    if "--write" in flags:
-        SPEED.write_text(with_section(SPEED, "bench", "\n".join(lines)), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+            print(f"| {name} | {value:.3g}{unit} | ≤ {target:g}{unit} | {met} |", flush=True)

@@ -1,21 +1,18 @@
-"""Ship networks: `tools/ship_weights.py digits_mlp runs/mnist_ncsn` writes each one's file into data/weights/.
+"""Ship networks: `PYTHONPATH=evidence python tools/ship_weights.py digits_mlp runs/mnist_ncsn`.
 
-A name of `recipes.SHIPPED` is trained first, in seconds or minutes; a run, which has its training behind it, gives
-its averaged weights and its log. Each file says how it was made: data and its hash, settings, seconds, hardware, and
-what the network is worth.
+Each network's file is written into data/weights/. A name of `recipes.SHIPPED` is trained first, in seconds or minutes;
+a run, which has its training behind it, gives its averaged weights and its log. Each file says how it was made: data
+and its hash, settings, seconds, hardware, and what the network is worth.
 """
 
 import argparse
 import dataclasses
 import hashlib
-import sys
 from pathlib import Path
 
 import pandas
 import torch
 from torch import Tensor, nn
-
-sys.path.append(str(Path(__file__).resolve().parent.parent / "evidence"))  # scripts of the evidence
 
 import recipes
 from sbgm.apps.train import Settings, read_record

@@ -131,11 +131,6 @@ def test_plain_words_have_the_signs_that_one_types():
     )
 
 
-def test_the_sidebar_of_the_first_page_is_short(html):
-    page = BeautifulSoup((html / "index.html").read_text("utf-8"), "html.parser")
-    assert 8 <= len(page.select(".sidebar-tree li.toctree-l1")) <= 15
-
-
 def test_a_notebook_offers_itself(html, pages):
     for path in CHAPTERS:
         page = html_of(path)

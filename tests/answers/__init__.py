@@ -2,7 +2,7 @@
 
 In each chapter's table `RIGHT` holds right answers, and `WRONG`, by a few words, those plausible wrong ones that are no
 mistake which the check itself names. To these are added the mistakes that any function can make (`careless`), and right
-numbers in a wrong form (`of_wrong_form`).
+numbers in a wrong form (`of_wrong_form`); numbers need not be right there, and `RIGHT_FORM` may hold a quicker answer.
 """
 
 import dataclasses
@@ -222,6 +222,7 @@ def all_answers() -> dict[str, Answers]:
     for name, exercise in exercises().items():
         table = importlib.import_module(f"{__name__}.chapter_{exercise.chapter:02d}")
         right = [*table.RIGHT.get(name, ()), exercise.right]
-        wrong = table.WRONG.get(name, {}) | careless(exercise, right[0]) | of_wrong_form(exercise, right[0])
+        of_right_form = getattr(table, "RIGHT_FORM", {}).get(name, right[0])
+        wrong = table.WRONG.get(name, {}) | careless(exercise, right[0]) | of_wrong_form(exercise, of_right_form)
         answers[name] = Answers({function.__name__: function for function in right}, wrong)
     return answers

@@ -56,12 +56,6 @@ def bound_anew(sources: list[str]) -> set[str]:
     return names
 
 
-def test_a_name_that_is_bound_anew_below_is_noticed():
-    cells = ["x = 1\nk = 2", "def f(a):\n    y = a + x\n    return [y for _ in range(k)]", "x = 2\nprint(x)", "k = k"]
-    assert bound_anew(cells) == {"x", "k"}
-    assert bound_anew(["import torch", "torch.ones(2)", "import torch"]) == set()
-
-
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_cell_reads_a_name_that_a_later_cell_binds_anew(path):
     assert bound_anew([cell.source for cell in code_cells(path)]) == set()

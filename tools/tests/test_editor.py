@@ -1,48 +1,11 @@
-"""What an editor shows of the library: names, signatures and types, by the two engines that editors use."""
+"""The types that an editor shows of the library."""
 
-import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import jedi
-import pytest
-
-import sbgm
-
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = jedi.Project(ROOT)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Jedi keeps what it has parsed, by default in the user's home, which there may be none of."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jedi.settings, "cache_directory", str(tmp_path_factory.mktemp("jedi")))
-        yield
-
-
-def script(code: str) -> jedi.Script:
-    return jedi.Script(code, path=ROOT / "chapter.py", project=PROJECT)
-
-
-def test_jedi_completes_the_names_that_the_package_exports():
-    for module in (sbgm, sbgm.measure, sbgm.widgets):
-        completions = script(f"import {module.__name__}\n{module.__name__}.").complete()
-        assert set(dir(module)) <= {completion.name for completion in completions}
-
-
-@pytest.mark.parametrize(
-    "code", ["from sbgm import annealed_langevin\nannealed_langevin(", "import sbgm\nsbgm.annealed_langevin("]
-)
-def test_jedi_shows_signatures_and_docstrings_through_checked(code):
-    (signature,) = script(code).get_signatures()
-    parameters = [parameter.name for parameter in signature.params]
-    assert parameters == ["score", "x", "sigmas", "step_size", "n_steps", "generator", "denoise_last"]
-    (name,) = script(code[:-1]).help()
-    assert name.docstring().partition("\n\n")[2] == inspect.getdoc(sbgm.annealed_langevin)
-
 
 TYPES = """
 import sbgm

@@ -118,23 +118,6 @@ def asks_an_index_for_us(text: str) -> list[str]:
     return [command[0] for command in INSTALL.finditer(flat) if OURS.search(command[1])]
 
 
-@pytest.mark.parametrize(
-    ("text", "asks"),
-    [
-        (r'say("pip install \"sbgm[fid]\"")', True),
-        ("python -m pip install --quiet SBGM_ncsn==0.3.0\n", True),
-        ('run([python, "-m", "pip", "install", "sbgm-ncsn"])', True),
-        ("uv pip install torch \\\n  sbgm.", True),
-        ("`uv add sbgm`", True),
-        ('pip install -e ".[fid]"  # as sbgm does', False),
-        ("pip install dist/sbgm_ncsn-0.3.0-py3-none-any.whl or ./sbgm-ncsn or sbgm/", False),
-        ("`pip install torch-fidelity` beside `sbgm`", False),
-    ],
-)
-def test_a_command_that_asks_an_index_for_this_project_is_seen(text, asks):
-    assert bool(asks_an_index_for_us(text)) == asks
-
-
 def test_no_page_cell_or_message_asks_an_index_for_this_project():
     folders = ("data", "docs", "evidence", "examples", "notebooks", "sbgm", "sbgm_course", "tools")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
@@ -185,9 +168,6 @@ def test_a_reader_gets_one_extra_a_test_upgrades_in_place_and_locked_versions_co
     assert installs("LOCKED=1", "lint") == installs("LOCKED=1", "lab") == []
 
 
-CHOSEN_BY_PIP = "PyTorch: the build that pip takes by itself"
-
-
 @pytest.fixture
 def index():
     """The address of a package index, on this machine, that has a page of torch."""
@@ -197,14 +177,14 @@ def index():
 
 @pytest.fixture
 def choose(tmp_path, index):
-    """Run the tool where pip was told nothing and no nvidia-smi is; return pip's option and what the tool says."""
+    """Run the tool where pip was told nothing and no nvidia-smi is; return pip's option."""
 
-    def choose(*words: str, **variables: str) -> tuple[str, str]:
+    def choose(*words: str, **variables: str) -> str:
         bare = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
         bare |= {"PATH": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "CPU_INDEX": index}
         command = [sys.executable, torch_build.__file__, *words]
         done = subprocess.run(command, env=bare | variables, capture_output=True, text=True, check=True)
-        return done.stdout.strip(), done.stderr.strip()
+        return done.stdout.strip()
 
     return choose
 
@@ -219,34 +199,25 @@ needs_linux = pytest.mark.skipif(
 @needs_linux
 def test_without_a_gpu_pip_sees_the_builds_for_cpus_unless_it_was_told_an_index(choose, index, tmp_path):
     """Their versions, such as 2.13.0+cpu, count as newer ones."""
-    option, said = choose()
-    assert option == f"--extra-index-url {index}"
-    assert said.startswith("PyTorch: the build for CPUs")
+    option = f"--extra-index-url {index}"
+    assert choose() == option
     settings = tmp_path / "pip.conf"
     settings.write_text("[install]\nindex-url = https://a.mirror/simple\n")
     for variables in ({"PIP_INDEX_URL": "https://a.mirror/simple"}, {"PIP_CONFIG_FILE": str(settings)}):
-        assert choose(**variables) == ("", CHOSEN_BY_PIP)
-        assert choose("cpu", **variables)[0] == option
+        assert choose(**variables) == ""
+        assert choose("cpu", **variables) == option
 
 
 def test_with_a_gpu_or_by_wish_pip_takes_what_it_takes_by_itself(choose, tmp_path):
-    assert choose("cuda") == ("", CHOSEN_BY_PIP)
+    assert choose("cuda") == ""
     (tmp_path / "nvidia-smi").touch(mode=0o755)
-    assert choose() == ("", CHOSEN_BY_PIP)
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        choose("rocm")
-    assert error.value.stderr == "TORCH must be cpu or cuda, got rocm\n"
+    assert choose() == ""
 
 
 @needs_linux
 def test_an_index_that_refuses_or_never_answers_is_left_within_ten_seconds(choose):
     with serving({}) as (url, _):
-        address = f"{url}/silent"
         begun = time.monotonic()
-        assert not torch_build.answers(address)
+        assert not torch_build.answers(f"{url}/silent")
         assert time.monotonic() - begun < 10
-        address = f"{url}/forbidden"
-        option, said = choose(CPU_INDEX=address)
-        assert option == ""
-        assert said.startswith(f"{CHOSEN_BY_PIP}, since {address} does not answer;")
-        assert "3 GB" in said
+        assert choose(CPU_INDEX=f"{url}/forbidden") == ""

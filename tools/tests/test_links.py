@@ -47,8 +47,3 @@ def test_chapter_0_leads_to_every_chapter_and_to_help():
     chapters = {path.name for path in others}
     linked = {one for one, _ in TARGET.findall(text)}
     assert linked == chapters | {"glossary.md", "troubleshooting.md"}
-
-
-def test_no_two_tabs_have_one_name():
-    names = [path.name for path in [*tool.all_notebooks(), *tool.pages()]]
-    assert len({*names}) == len(names)

@@ -59,60 +59,43 @@ def says(text, name="stdout"):
 
 FAULTS = {  # what is done to a sound notebook, and what is said of it
     "not executed": (lambda n: n.cells[1].update(execution_count=None), "cell 2: was not executed"),
-    "out of order": (
-        lambda n: [cell.update(execution_count=count) for cell, count in zip(n.cells[1:], (2, 1), strict=True)],
-        "cell 2: was executed out of order: its count is 2, not 1",
-    ),
+    "out of order": (lambda n: n.cells[1].update(execution_count=2), "cell 2: was executed out of order"),
     "stored error": (
         lambda n: n.cells[1].update(outputs=[new_output("error", ename="ValueError", evalue="wrong", traceback=[])]),
-        "cell 2: holds an error: ValueError: wrong",
+        "cell 2: holds an error",
     ),
-    "stderr": (says("odd", name="stderr"), "cell 2: wrote to stderr (a warning?): 'odd'"),
-    "widget state": (
-        lambda n: n.metadata.update(widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}}),
-        "is not in the form of a build",
-    ),
+    "stderr": (says("odd", name="stderr"), "cell 2: wrote to stderr"),
     "what can't be shown": (
         lambda n: n.cells[2].update(
             outputs=[new_output("display_data", {"text/plain": "<IPython.core.display.Math object>"})]
         ),
-        "cell 3: shows what can't be stored (<IPython.core.display.Math object>); use text, Markdown or a figure",
+        "cell 3: shows what can't be stored",
     ),
-    "address": (says("<function f at 0x7f3a5c0d1e50>"), "cell 2: prints a memory address: '0x7f3a5c0d1e50'"),
-    "timing": (says("trained in 3.2 s"), "cell 2: prints a timing: '3.2 s'"),
-    "path": (says("read from /home/me/sbgm/data"), "cell 2: prints a path of this machine: '/home/'"),
-    "skipped by nbval": (
-        lambda n: n.cells[1].metadata.update(tags=["nbval-skip"]),
-        "cell 2: asks nbval not to run it, or to let it raise",
-    ),
+    "address": (says("<function f at 0x7f3a5c0d1e50>"), "cell 2: prints a memory address"),
+    "path": (says("read from /home/me/sbgm/data"), "cell 2: prints a path of this machine"),
+    "skipped by nbval": (lambda n: n.cells[1].metadata.update(tags=["nbval-skip"]), "cell 2: asks nbval not to run it"),
     "allowed to raise": (
         lambda n: n.cells[1].update(source=f"{n.cells[1].source}\n# NBVAL_RAISES_EXCEPTION"),
         "cell 2: asks nbval not to run it, or to let it raise",
     ),
+    "timing": (says("trained in 3.2 s"), "cell 2: prints a timing"),
 }
 
 
-@pytest.mark.parametrize(("mutate", "fault"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_named(mutate, fault, tmp_path, capsys):
-    notebook = sound_notebook()
+def test_each_fault_is_named(tmp_path):
     path = tmp_path / "00_sound.ipynb"
-    tool.write(notebook, path)
-    assert faults(path) == []
-    mutate(notebook)
-    tool.write(notebook, path)
-    assert tool.main(["check", str(path)]) == 1
-    assert fault in capsys.readouterr().out
-
-
-def test_a_cell_tagged_to_be_ignored_may_print_a_timing_and_the_layout_of_the_file_counts(tmp_path):
-    notebook = sound_notebook()
-    path = tmp_path / "00_sound.ipynb"
-    FAULTS["timing"][0](notebook)
-    notebook.cells[1].metadata["tags"] = ["nbval-ignore-output"]
-    tool.write(notebook, path)
+    tool.write(sound_notebook(), path)
     assert faults(path) == []
     path.write_text(path.read_text() + "\n")
     assert faults(path) == ["is not in the form of a build"]
+    for mutate, fault in FAULTS.values():
+        notebook = sound_notebook()
+        mutate(notebook)
+        tool.write(notebook, path)
+        assert [sentence for sentence in faults(path) if sentence.startswith(fault)], faults(path)
+    notebook.cells[1].metadata["tags"] = ["nbval-ignore-output"]
+    tool.write(notebook, path)
+    assert faults(path) == []  # of a timing
 
 
 # --- the tool --------------------------------------------------------------------------------------------------------
@@ -173,33 +156,24 @@ def test_two_builds_are_byte_identical_and_keep_what_is_said_shown_and_tagged(tm
 
 
 @pytest.mark.parametrize(
-    ("source", "fault", "seconds"),
-    [
-        ("raise ValueError('wrong')", "ValueError: wrong", 500),
-        ("import warnings\nwarnings.warn('odd')", "UserWarning: odd", 500),
-        ("import time\ntime.sleep(3_600)", "timed out", 2),
-    ],
+    "source", ["raise ValueError('wrong')", "import warnings\nwarnings.warn('odd')"], ids=["an error", "a warning"]
 )
-def test_build_leaves_a_notebook_that_fails_as_it_was(source, fault, seconds, tmp_path):
+def test_build_leaves_a_notebook_that_fails_as_it_was(source, tmp_path):
     path = tmp_path / "00_failing.ipynb"
     tool.write(normalised(new_notebook(cells=[new_code_cell(source)]), path.stem), path)
     before = path.read_bytes()
-    with pytest.raises(tool.NotebookError, match=fault) as raised:
-        tool.build(path, seconds)
-    assert source.splitlines()[-1] in str(raised.value)
+    with pytest.raises(tool.NotebookError, match=r"wrong|odd"):
+        tool.build(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path, capsys):
+def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path):
     paths = [tmp_path / "00_failing.ipynb", tmp_path / "01_sound.ipynb"]
     for path, source in zip(paths, ("raise ValueError('wrong')", "print(1)"), strict=True):
         tool.write(normalised(new_notebook(cells=[new_code_cell(source)]), path.stem), path)
     before = [path.read_bytes() for path in paths]
     assert tool.main(["run", str(tmp_path / "out"), *map(str, paths)]) == 1
-    printed = capsys.readouterr().out
-    assert "ValueError: wrong" in printed
-    assert re.fullmatch(r"01_sound .*s  ok", printed.splitlines()[-1])
     assert [path.read_bytes() for path in paths] == before
     copies = [read(tmp_path / "out" / path.name).cells[0].outputs[0] for path in paths]
     assert copies[0].evalue == "wrong"

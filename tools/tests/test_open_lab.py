@@ -116,10 +116,9 @@ def assert_left(originals: Path, work: Path, left: list[Path]) -> None:
     assert [(work / path).read_text() for path in left] == before
 
 
-OF_ANOTHER_FORM = ["", "{", "{}", "[]", "5", '{"cells": null}', '{"cells": [null]}', '{"cells": [{"source": 5}]}']
-
-
-@pytest.mark.parametrize("content", [*OF_ANOTHER_FORM, "[" * 200_000], ids=lambda content: content[:60])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"cells": [{"source": 5}]}', "[" * 200_000], ids=lambda content: content[:60]
+)
 @pytest.mark.parametrize("place", ["00_start.ipynb", "glossary.md", open_lab.COPIED])
 def test_what_is_damaged_and_what_has_no_record_counts_as_changed(folders, place, content):
     originals, work = folders

@@ -1,10 +1,7 @@
 """The README's promises: its code and commands are sound, its links lead somewhere, its counts are the records'."""
 
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import matplotlib.pyplot as plt
 import numpy
@@ -17,7 +14,6 @@ import page
 from authors_network import as_theirs
 from sbgm import RefineNet, geometric_sigmas, load_images, load_network
 from sbgm.__main__ import main
-from sbgm.images.weights import checkpoints, step_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,37 +77,6 @@ def test_the_lines_run_as_printed_sample_both_moons_and_draw_them(tmp_path, monk
     assert abs(float(torch.tensor(labels)[nearest].float().mean()) - 0.5) < 0.1
 
 
-def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
-    """At toy size: another set and number of processes, and the last --scale counts (compiling takes minutes)."""
-    (printed,) = re.findall(r"`torchrun --nproc_per_node 8 (.*?)`", TEXTS["docs/gpu.md"])
-    small = {"cifar10": "digits", "runs/cifar10": str(tmp_path / "run")}
-    words = [
-        small.get(word, word) for word in f"{printed} --scale laptop --channels 8 --batch-size 8 --steps 2".split()
-    ]
-    torchrun = "torch.distributed.run", "--standalone", "--nproc_per_node", "2"
-    subprocess.run([sys.executable, "-m", *torchrun, *words], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
-    assert step_of(checkpoints(tmp_path / "run")[-1]) == 2
-
-
-def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
-    (code,) = (block for block in code_blocks(USING) if "log.csv" in block)
-    monkeypatch.chdir(tmp_path)
-    small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
-    assert main(["train", "digits", "--out", "runs/mine", *small]) == 0
-    names = {}
-    exec(code, names)
-    assert names["log"]["step"][-1] == 2
-    assert names["network"](torch.rand(1, 1, 8, 8), 1.0).shape == (1, 1, 8, 8)
-
-
-def test_a_kept_network_gives_the_same_score_as_printed(tmp_path, monkeypatch):
-    (code,) = (block for block in code_blocks(USING) if "save_weights" in block)
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(code, names)
-    assert torch.equal(names["network"](torch.ones(1, 2), 1.0), names["again"](torch.ones(1, 2), 1.0))
-
-
 def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path, monkeypatch, capsys):
     """The training is of two steps, and of a smaller network."""
     printed = 'settings_of("photographs")'
@@ -120,7 +85,7 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
     monkeypatch.chdir(tmp_path)
     pixels = numpy.random.default_rng(0).integers(256, size=(40, 3, 40, 48), dtype=numpy.uint8)
     numpy.savez("photographs.npz", images=pixels, labels=numpy.arange(40) % 2)
-    small = 'settings_of("photographs", channels=4, steps=2, batch_size=4, precision="fp32")'
+    small = 'settings_of("photographs", network="DigitNetwork", steps=2, batch_size=4, precision="fp32")'
     exec(training.replace(printed, small), {})
     assert load_network("runs/mine")(torch.rand(1, 3, 32, 32), 1.0).shape == (1, 3, 32, 32)
     names = {}
@@ -155,12 +120,17 @@ def test_the_authors_network_draws_as_printed(tmp_path, monkeypatch):
     assert plt.imread("theirs.png").shape[:2] == (4 * 34, 4 * (4 * 33 + 1))
 
 
-def test_a_picture_is_filled_in_and_samples_are_judged_as_printed(tmp_path, monkeypatch, capsys):
+def test_a_run_is_followed_a_picture_is_filled_in_and_samples_are_judged_as_printed(tmp_path, monkeypatch, capsys):
     """By a network of two steps, and one Langevin step a level."""
+    (follow,) = (block for block in code_blocks(USING) if "log.csv" in block)
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path)
-    small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
+    small = ["--network", "DigitNetwork", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
     assert main(["train", "photographs", "--out", "runs/mine", *small]) == 0
+    names = {}
+    exec(follow, names)
+    assert names["log"]["step"][-1] == 2
+    assert names["network"](torch.rand(1, 3, 32, 32), 1.0).shape == (1, 3, 32, 32)
     fast = ["-n", "3", "--n-steps", "1", "--device", "cpu"]
     assert main(["sample", "runs/mine", "--out", "runs/mine_samples", *fast]) == 0
     fill = block_of_own_images("inpaint")

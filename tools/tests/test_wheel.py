@@ -93,9 +93,6 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     assert names == {re.sub("^data/", "sbgm/_data/", name) for name in {*tracked} - no_chapters}
     assert {"sbgm/py.typed", "sbgm/__init__.pyi", "sbgm/_data/results/table1.toml"} <= names
     assert wheel.name.startswith(f"sbgm_ncsn-{sbgm.__version__}-")
-
-
-def test_the_page_says_how_large_the_wheel_is(wheel):
     (megabytes,) = re.findall(r"\.whl, (\d+) MB", (ROOT / "docs" / "using.md").read_text(encoding="utf-8"))
     assert abs(wheel.stat().st_size / 1e6 - int(megabytes)) <= 1
 

@@ -182,13 +182,12 @@ class Slider:
 
     Attributes:
         name: its description.
-        handle: what a mouse drags and a key moves.
+        handle: what a key moves.
     """
 
     def __init__(self, box: Locator) -> None:
         self.name = box.locator(".widget-slider .widget-label").inner_text()
         self.handle = box.locator(".noUi-handle")
-        self._track = box.locator(".noUi-base")
         self._number = box.locator("input")
 
     @property
@@ -201,25 +200,9 @@ class Slider:
         """The value beside the track."""
         return self._number.input_value()
 
-    def type(self, text: str) -> None:
-        """Type over the value, and press Enter."""
-        self._number.fill(text)
-        self._number.press("Enter")
-
     def press(self, key: str) -> None:
         """Press a key on the handle."""
         self.handle.press(key)
-
-    def drag(self, fraction: float) -> None:
-        """Drag the handle to a fraction of the track, in ten moves of the mouse."""
-        mouse = self.handle.page.mouse
-        handle = self.handle.bounding_box()
-        track = self._track.bounding_box()
-        height = handle["y"] + handle["height"] / 2
-        mouse.move(handle["x"] + handle["width"] / 2, height)
-        mouse.down()
-        mouse.move(track["x"] + fraction * track["width"], height, steps=10)
-        mouse.up()
 
 
 class Explorer:

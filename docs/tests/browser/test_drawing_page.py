@@ -84,11 +84,6 @@ def test_a_whole_draw_from_the_same_noise_is_pytorchs(opened, known, n_levels, k
     torch.testing.assert_close(torch.tensor(found).reshape(IMAGE), x, rtol=0, atol=1e-4)
 
 
-def test_the_ladder_of_thirty_levels_is_the_networks(opened):
-    found = opened.evaluate("([first, last]) => Noise.geometricSigmas(first, last, 30)", [SIGMAS[0], SIGMAS[-1]])
-    assert found == pytest.approx(SIGMAS, rel=1e-6)
-
-
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
