@@ -78,7 +78,6 @@ def stage(source: Path, series: list[Page]) -> None:
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
     content |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in files}
-    content["data/README.md"] = content["data/README.md"].replace(b"](../docs/", b"](../")  # there at the root
     for name, below in BELOW.items():
         content[f"{name}.md"] += TOCTREE.format("\n".join(f"/{page}" for page in below.split())).encode()
     write(source, content)
