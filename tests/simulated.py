@@ -4,10 +4,8 @@ Inside `with Gpu() as gpu:` whatever is put on "cuda" or "cuda:0" says that it i
 on such a tensor and on a CPU tensor of one or more dimensions raises, and so does a generator of the other device.
 torch's wheel for the CPU is enough. Values are those of the CPU, so that a result can be compared with a run there.
 
-`gpu.waits` counts, by the line of sbgm, how often the host waits for the device: for a number or a decision (.item(),
-.tolist(), bool()), for a result whose size depends on values (a mask as an index, nonzero, unique, bincount), and for
-copies from and to the device. A copy that is told not to block is not counted, though from memory that is not
-pinned CUDA may wait there, too.
+`gpu.waits` counts how often the host waits for the device, by operation: for a number or a decision (.item(), bool()),
+for a result whose size depends on values (a mask as an index, nonzero), and for copies that are not told not to block.
 
 It shows that each tensor and each generator is where it must be, and where the host waits. It shows nothing of CUDA's
 kernels: their rounding, the numbers that they draw, their memory and speed, torch.compile. Autocast changes no layer.
@@ -17,10 +15,7 @@ import collections
 import contextlib
 import functools
 import itertools
-import os
-import sys
 import weakref
-from pathlib import Path
 from typing import ClassVar
 from unittest import mock
 
@@ -30,16 +25,11 @@ from accelerate.state import AcceleratorState
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import sbgm
-
-PACKAGE = Path(sbgm.__file__).parent
 CUDA = torch.device("cuda", 0)
 META = torch.device("meta")  # where C++ takes a simulated tensor to be, so that it asks no CUDA library
 COPIES = ("aten::_to_copy", "aten::copy_")
 INDEXES = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")  # which may be on the CPU
-JOINS = ("aten::cat", "aten::stack")  # where a number of the CPU may not be, as it may beside tensors elsewhere
-OF_VALUES = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim", "bincount")
-WAITS = [f"aten::{name}" for name in OF_VALUES]
+WAITS = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::_unique2")
 
 
 def is_cuda(device):
@@ -76,9 +66,6 @@ class OnGpu(torch.Tensor):
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
 
     __array__ = numpy
-
-    def __format__(self, form):
-        return format(self.inner, form)
 
     def __repr__(self):
         return f"OnGpu({self.inner})"
@@ -125,7 +112,7 @@ def computed(func, args, kwargs):
     name = func._schema.name
     tensors = tensors_in([*args, *kwargs.values()])
     on_gpu = [a for a in tensors if isinstance(a, OnGpu)]
-    on_cpu = [a for a in tensors if not isinstance(a, OnGpu) and (a.ndim or name in JOINS)]
+    on_cpu = [a for a in tensors if not isinstance(a, OnGpu) and a.ndim]
     copies = name in COPIES
     indexes = name in INDEXES
     first = args[0] if args else None
@@ -144,9 +131,8 @@ def computed(func, args, kwargs):
     else:
         waits = bool(on_gpu) and name in WAITS
     if waits:
-        Gpu.wait(name)
+        Gpu.waits[name] += 1
 
-    positional = [inside(a) for a in args]
     named = {key: inside(a) for key, a in kwargs.items()}
     if named.get("device") is not None:
         named["device"] = torch.device("cpu")
@@ -154,7 +140,7 @@ def computed(func, args, kwargs):
     # C++ hands a generator over as another object
     if generator is not None and to_gpu != any(generator._cdata == other._cdata for other in ON_GPU):
         raise RuntimeError(f"Expected a {'cuda' if to_gpu else 'cpu'} device type for generator in {name}")
-    result = func(*positional, **named)
+    result = func(*inside(args), **named)
     written = [i for i, a in enumerate(func._schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
     if written:  # in place: what was passed is returned
         passed = [args[i] if i < len(args) else kwargs[func._schema.arguments[i].name] for i in written]
@@ -174,27 +160,15 @@ class WithIndex(TorchFunctionMode):
             return func(*args, **kwargs).to(CUDA)
         if ours:
             kwargs["device"] = CUDA
-        if func is torch.Tensor.cuda:
-            return args[0].to(CUDA)
         if func is torch.Tensor.to:
             args = [CUDA if is_cuda(argument) else argument for argument in args]
         return func(*args, **kwargs)
 
 
 class Gpu(TorchDispatchMode):
-    """The simulated device, as a context; `waits` counts by line."""
+    """The simulated device, as a context."""
 
     waits: ClassVar[collections.Counter] = collections.Counter()
-
-    @classmethod
-    def wait(cls, name):
-        frame = sys._getframe()
-        while frame and not frame.f_code.co_filename.startswith(f"{PACKAGE}{os.sep}"):
-            frame = frame.f_back
-        line = "elsewhere"
-        if frame:
-            line = f"{Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix()}:{frame.f_lineno}"
-        cls.waits[f"{line} {name}"] += 1
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return computed(func, args, kwargs or {})
@@ -203,10 +177,6 @@ class Gpu(TorchDispatchMode):
         Gpu.waits.clear()
         cuda = {
             "is_available": True,
-            "device_count": 1,
-            "current_device": 0,
-            "set_device": None,
-            "get_device_capability": (8, 0),
             "get_device_name": "simulated",
             "is_bf16_supported": True,
             "mem_get_info": (10**11, 10**11),
@@ -225,7 +195,6 @@ class Gpu(TorchDispatchMode):
         of_a_kind = mock.patch.object(torch, "_has_compatible_shallow_copy_type", lambda a, b: a.is_cuda == b.is_cuda)
         self.patches.enter_context(of_a_kind)
         self.patches.enter_context(WithIndex())
-        self.patches.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         reset = functools.partial(AcceleratorState._reset_state, reset_partial_state=True)
         reset()  # it keeps the first device for the process
         self.patches.callback(reset)

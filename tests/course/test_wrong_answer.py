@@ -1,6 +1,7 @@
 """What a student sees of a wrong answer: one line, and nothing of the check, whose source holds the solution."""
 
 import inspect
+import os
 import re
 from pathlib import Path
 
@@ -13,9 +14,7 @@ from answers import mistakes_of
 
 # judged by its numbers, also by its gradients, by the law of its draws, and by the score that it returns
 EXERCISES = {name: checks.exercises()[name] for name in ("gaussian_score", "sliced_loss", "inpaint_step", "guided")}
-SET_UP = f"""%xmode Verbose
-import sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+SET_UP = """%xmode Verbose
 import torch
 from answers import mistakes_of
 import sbgm_course as checks
@@ -44,7 +43,9 @@ def shown() -> dict[tuple[str, str], str]:
     ways = (ONE_LINE | SEVERAL_LINES).items()
     sources = {(name, how): cell.format(name=name) for name in EXERCISES for how, cell in ways}
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in [SET_UP, *sources.values()]])
-    NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=120).execute()
+    path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"  # of answers
+    client = NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=120)
+    client.execute(env=os.environ | {"PYTHONPATH": path})
     texts = ("\n".join(line for o in cell.outputs for line in o.get("traceback", [])) for cell in notebook.cells[1:])
     return dict(zip(sources, (re.sub(r"\x1b\[[\d;]*m", "", text).strip() for text in texts), strict=True))
 

@@ -24,9 +24,8 @@ from notebooks import read, tags_of
 from release import FENCE
 
 CHAPTERS = [path for path in tool.all_notebooks() if any("exercise" in tags_of(cell) for cell in read(path).cells)]
-SET_UP = f"""
-import itertools, sys
-sys.path.insert(0, {str(tool.ROOT / "tests")!r})
+SET_UP = """
+import itertools
 from answers import mistakes_of
 import sbgm_course as checks
 from sbgm import plots
@@ -107,7 +106,8 @@ def faults_below(chapter: Path, choose: Choose, folder: Path) -> list[str]:
     notebook.cells = [*cells_of(chapter, choose)]
     place = {"metadata": {"path": str(tool.NOTEBOOKS)}}
     client = NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=600, resources=place)
-    client.execute(env=os.environ | {"SBGM_FRESH": str(folder)})
+    path = f"{tool.ROOT / 'tests'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"  # of answers
+    client.execute(env=os.environ | {"SBGM_FRESH": str(folder), "PYTHONPATH": path})
     faults = []
     for cell in notebook.cells:
         for output in cell.outputs:
