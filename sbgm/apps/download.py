@@ -25,7 +25,7 @@ def download(name: SetName) -> None:
         DataNotFoundError: what is there is damaged.
     """
     if SETS[name].home:
-        with fetching(name):
+        with fetching(name), contextlib.suppress(AssertionError):  # of a damaged file, which is named below
             torchvisions(name)(data_folder(), download=True)
     for split in SPLITS:
         SETS[name].images(split)  # and so see whether it is whole

@@ -68,15 +68,20 @@ class Options:
             raise ArgumentError("guidance", "come with --label", f"{self.guidance} alone")
 
 
+def require_free(options: Options) -> None:
+    """Raise where files of an earlier run would be replaced unasked."""
+    existing = [name for name in ("samples.safetensors", "sheet.png") if (options.out / name).exists()]
+    if existing and not options.overwrite:
+        raise FileExistsError(f"{options.out} holds {' and '.join(existing)}; to replace them, add --overwrite")
+
+
 def main(**given: Any) -> None:
     """Draw images, write them, and say what it took; `given` are fields of `Options`."""
     options = Options(**given)
 
     # --- what is refused before any work: files to replace, a device, a network, its classes, a ladder
     file = options.out / "samples.safetensors"
-    existing = [name for name in (file.name, "sheet.png") if (options.out / name).exists()]
-    if existing and not options.overwrite:
-        raise FileExistsError(f"{options.out} holds {' and '.join(existing)}; to replace them, add --overwrite")
+    require_free(options)
     device = torch.device(find_device(options.device))
     torch.set_num_threads(options.threads or idle_cores())
     network: Any = sbgm.load_network(options.network)
@@ -147,6 +152,7 @@ def main(**given: Any) -> None:
     seconds = round(time.perf_counter() - begin, 3)
 
     # --- the files
+    require_free(options)  # again, since another process may have come first; the batches are kept
     facts |= {"evaluations": n_evaluations, "threads": torch.get_num_threads(), "seconds": seconds}
     save_tensors(file, {"samples": samples}, **facts)
     n_columns = len(names) if len(names) > 1 else 8

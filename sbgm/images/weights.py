@@ -320,7 +320,7 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
     try:
         with torch.device("meta"):
             claimed = build(facts).float()  # whatever torch's default is
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # the last: no such size exists
         must = f"hold a network that this version can build, but {path} does not: {error}"
         raise ArgumentError("path", must) from error
     saved, _ = load_tensors(path)
@@ -347,9 +347,13 @@ def _network_from(facts: dict[str, Any], own: nn.Module | None) -> ScoreNetwork:
         raise ValueError(f"its network is not of this package, but {name}; give it as load_network(path, network=…)")
     _ladder(made_by["sigmas"])  # where the network was given, nothing has looked at it
     shape = facts.get("image_shape")
-    network.image_shape = None if shape is None else tuple(torch.Size(shape))
-    for length in network.image_shape or ():
-        count_from(1)(length, "image_shape")
+    if shape is not None:
+        shape = tuple(torch.Size(shape))
+        if len(shape) != 3 or (own is None and network.image_shape not in (None, shape)):
+            raise ValueError(f"image_shape must be [C, H, W] of the network's images, got {list(shape)}")
+        for length in shape:
+            count_from(1)(length, "image_shape")
+    network.image_shape = shape
     low, high = facts.get("data_range", (0.0, 1.0))
     if not -math.inf < require_number(low, "data_range") < require_number(high, "data_range") < math.inf:
         raise ValueError(f"data_range must be two finite numbers [low, high], low < high, got {[low, high]}")

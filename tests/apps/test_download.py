@@ -108,6 +108,9 @@ def test_mnists_files_are_read_and_never_where_one_is_cut_off(home, tiny):
     write(home / "MNIST" / "raw", {name: IDX[name][:-1]})
     with pytest.raises(DataNotFoundError, match="a file is missing or damaged"):
         load_labels("mnist", "test")
+    write(home / "MNIST" / "raw", {"train-images-idx3-ubyte": b"\0\0\0\x09"})  # about which torchvision says nothing
+    with pytest.raises(DataNotFoundError, match="a file is missing or damaged"):
+        download("mnist")
 
 
 def test_cifar10_is_read_and_never_where_a_file_is_damaged(home, monkeypatch):

@@ -65,3 +65,17 @@ def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, ca
     left, *written = sorted(path.name for path in (tmp_path / "stopped").iterdir())
     assert written == ["samples.safetensors", "sheet.png"]
     assert left.startswith(".batches-")  # those of the other seed, which may go on as well
+
+
+def test_what_another_process_has_drawn_meanwhile_is_not_replaced(tmp_path, monkeypatch, capsys):
+    words = ["sample", "digits_mlp", "-n", "2", "--n-steps", "1", "--device", "cpu", "--out", str(tmp_path / "samples")]
+
+    def keep(*arguments, **facts):
+        sbgm.files.save_tensors(*arguments, **facts)
+        monkeypatch.undo()
+        sbgm_does(*words, "--seed", 1)
+
+    monkeypatch.setattr("sbgm.images.drawing.save_tensors", keep)
+    assert cli.main(words) == 1
+    assert "holds samples.safetensors and sheet.png; to replace them, add --overwrite" in capsys.readouterr().err
+    assert sbgm.files.load_tensors(tmp_path / "samples" / "samples.safetensors")[1]["seed"] == 1

@@ -163,6 +163,8 @@ NOT_BUILT = "path must hold a network that this version can build"
         ),
         (lambda _, facts: facts.update(image_shape=[1, 8, "8"]), f"^{NOT_BUILT}.* torch.Size"),
         (lambda _, facts: facts.update(image_shape=[-1, 8, 8]), f"^{NOT_BUILT}.*image_shape must be at least 1"),
+        (lambda _, facts: facts.update(image_shape=[8, 8]), f"^{NOT_BUILT}.*image_shape must be \\[C, H, W\\]"),
+        (lambda _, facts: facts["architecture"]["arguments"].update(channels=10**12), f"^{NOT_BUILT}.*overflow"),
         *[
             (lambda _, facts, wrong=wrong: facts.update(data_range=wrong), f"^{NOT_BUILT}.*data_range must be ")
             for wrong in ([1.0, 0.0], [math.nan, 1.0], [0.0, math.inf], "ab")
@@ -174,6 +176,12 @@ NOT_BUILT = "path must hold a network that this version can build"
 def test_weights_and_facts_that_cant_be_are_named(tmp_path, change, said):
     with pytest.raises(ValueError, match=said):
         load_network(claiming(tmp_path / "a.safetensors", change))
+
+
+def test_the_shape_of_the_images_is_the_networks_own(tmp_path):
+    save_network(sbgm.ImageMLP([1.0, 0.1], image_shape=(1, 8, 8)), tmp_path / "a.safetensors", image_shape=[1, 4, 16])
+    with pytest.raises(ValueError, match=rf"^{NOT_BUILT}.*image_shape must be .* got \[1, 4, 16\]"):
+        load_network(tmp_path / "a.safetensors")
 
 
 def test_the_ladder_of_a_network_that_is_given_is_looked_at_too(tmp_path):
