@@ -116,7 +116,6 @@ GOOD = lookup(
         (2, "n_steps count", ""),
         (3, "n n_levels", ""),
         ((4, 4), "shape", ""),
-        ("right-half", "kind", ""),
         ("digits", "name", ""),
         ("test", "split", ""),
         # functions that need others, or some that have defaults
@@ -242,7 +241,7 @@ BAD: dict[str, list[object]] = lookup(
         ([4.0, 5.0], "step_size", "langevin_variance"),
         ([torch.ones(1, 2)], "images", SAMPLES_OF),
         ([torch.ones(1), torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),
-        ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
+        ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask"),
         ([*WHOLE, torch.ones(3, 3), torch.ones(2, 1)], "x", "MLP.forward ConditionalMLP.forward"),
         (NO_NETWORK_IMAGES, "x", "ImageMLP.forward DigitNetwork.forward RefineNet.forward ResNet.forward"),
         ([(4, 4), (1, 1, 4, 4)], "image_shape", "ImageMLP"),
