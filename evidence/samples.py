@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from controls import joined_halves, moved, nearest_moved, turned
+from errors import ratio
 from ledger import Measurement, declared, reported, seed
 from sbgm.files import content_hash
 from sbgm.guard import Score
@@ -24,7 +25,7 @@ from sbgm.images.data import SPLITS, load_images, load_labels
 from sbgm.images.devices import autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import Sampler, generate, kept_folder
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, Share, frechet_distance, in_batches, ratio, share, shown
+from sbgm.measure import Estimate, Share, frechet_distance, in_batches, share, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.networks import ScoreNetwork

@@ -28,7 +28,6 @@ from .estimates import class_test as class_test
 from .estimates import confident_share as confident_share
 from .estimates import estimate as estimate
 from .estimates import moments as moments
-from .estimates import ratio as ratio
 from .estimates import share as share
 from .inception import Inception as Inception
 from .inception import fid as fid

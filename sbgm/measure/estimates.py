@@ -80,17 +80,6 @@ def estimated(values: Tensor) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
-def ratio(numerator: Estimate | Share, denominator: Estimate | Share) -> Estimate:
-    """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
-
-    Args:
-        numerator, denominator: the denominator is not 0.
-    """
-    a = numerator.value
-    b = denominator.value
-    return Estimate(a / b, math.hypot(numerator.se / b, a * denominator.se / b**2))
-
-
 class Moments(NamedTuple):
     """Mean, variance and kurtosis (3 for a Gaussian), each with its standard error for independent points."""
 

@@ -63,17 +63,6 @@ def test_moments_are_of_two_or_more_points_of_one_dimension(shape):
     assert measure.moments(torch.tensor([[1.0], [3.0]])) == measure.moments(torch.tensor([1.0, 3.0]))
 
 
-@pytest.mark.parametrize(("a", "b"), [(6.0, 2.0), (-6.0, 2.0), (6.0, -2.0), (0.5, 0.2)])
-def test_the_error_of_a_ratio_is_the_spread_of_ratios(a, b):
-    """Over 100,000 pairs, of which the denominators vary by 2 %: within 4 s.e. of a spread, and the second order."""
-    errors = 0.05 * abs(a), 0.02 * abs(b)
-    draws = torch.randn(2, 100_000, generator=seeded(), dtype=torch.float64)
-    ratios = (a + errors[0] * draws[0]) / (b + errors[1] * draws[1])
-    ratio = measure.ratio(measure.Estimate(a, errors[0]), measure.Estimate(b, errors[1]))
-    assert ratio.value == pytest.approx(a / b)
-    assert ratio.se == pytest.approx(float(ratios.std()), rel=0.01)
-
-
 def test_moments_of_bytes_are_those_of_their_numbers():
     x = torch.randint(256, (1_000,), generator=seeded(), dtype=torch.uint8)
     assert measure.moments(x) == measure.moments(x.double())

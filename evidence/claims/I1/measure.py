@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from errors import bootstrap
+from errors import bootstrap, ratio
 from ledger import Measurement, Record, declared, record, reported, seed
 from samples import CPU, FEATURES, Machine, digit_distance, images_of, judged_distance, mnist_samples, wrong_digits
 from sbgm import derived_generator
@@ -18,7 +18,6 @@ from sbgm.measure import (
     in_batches,
     prdc,
     quantise,
-    ratio,
     shown,
     some_images,
 )

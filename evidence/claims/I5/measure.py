@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from controls import hidden_features, joined_halves, legible, place
-from errors import largest, of_networks, rank_correlation, worst_over_best
+from errors import largest, of_networks, rank_correlation, ratio, worst_over_best
 from laws import annealed_variance
 from ledger import Measurement, Record, declared, load_record, record, reported, seed
 from recipes import kept_parts, perceptrons
@@ -31,7 +31,7 @@ from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import kept_folder, uniform_start
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, ratio, shown, some_images
+from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, shown, some_images
 from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
