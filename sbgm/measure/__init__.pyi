@@ -5,7 +5,6 @@ from . import inception as inception
 from . import judging as judging
 from . import scores as scores
 from .classifier import load_classifier as load_classifier
-from .distances import PRDC as PRDC
 from .distances import FeatureStatistics as FeatureStatistics
 from .distances import GaussianBaseline as GaussianBaseline
 from .distances import Neighbours as Neighbours
@@ -16,16 +15,12 @@ from .distances import hog_features as hog_features
 from .distances import in_batches as in_batches
 from .distances import kernel_distance as kernel_distance
 from .distances import nearest_neighbours as nearest_neighbours
-from .distances import prdc as prdc
 from .distances import psnr as psnr
 from .distances import quantise as quantise
 from .distances import shown as shown
-from .estimates import ChiSquared as ChiSquared
 from .estimates import Estimate as Estimate
 from .estimates import Moments as Moments
 from .estimates import Share as Share
-from .estimates import class_test as class_test
-from .estimates import confident_share as confident_share
 from .estimates import estimate as estimate
 from .estimates import moments as moments
 from .estimates import share as share
@@ -33,8 +28,6 @@ from .inception import Inception as Inception
 from .inception import fid as fid
 from .inception import inception_score as inception_score
 from .inception import kid as kid
-from .judging import Reference as Reference
-from .judging import some_images as some_images
 from .scores import component_stds as component_stds
 from .scores import distance_to_modes as distance_to_modes
 from .scores import level_losses as level_losses

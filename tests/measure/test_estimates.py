@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm import measure
-from sbgm.measure import class_test, confident_share, inception_score, share
+from sbgm.measure import inception_score, share
 from seeds import seeded
 
 # --- estimates and moments -------------------------------------------------------------------------------------------
@@ -121,19 +121,13 @@ def test_images_in_0_to_255_are_refused():
 # --- shares ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_confident_share_by_hand():
-    logits = torch.tensor([[0.0, 5.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
-    assert confident_share(logits).value == 0.75  # e⁵/(e⁵ + 2) = .987, e/(e + 2) = .58
-
-
-@pytest.mark.parametrize("measure", [confident_share, inception_score])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_probabilities_are_no_logits(measure, dtype):
+def test_probabilities_are_no_logits(dtype):
     """Their softmax is nearly flat: of sure classes it would make an inception score near 1."""
     logits = 20 * torch.eye(10, dtype=dtype).repeat(2, 1)
-    measure(logits)
+    inception_score(logits)
     with pytest.raises(ValueError, match="logits must be logits, the numbers before the softmax"):
-        measure(logits.softmax(dim=1))
+        inception_score(logits.softmax(dim=1))
 
 
 def test_the_standard_error_of_a_share_is_the_binomials():
@@ -148,15 +142,3 @@ def test_wilsons_interval(count, n, low, high):
     """Newcombe 1998, table 1."""
     _, *interval, _ = share(count, n)
     assert interval == pytest.approx([low, high], abs=5e-5)
-
-
-# --- the test of class shares ----------------------------------------------------------------------------------------
-
-
-def test_chi_squared_by_hand():
-    """Of 40 samples 20, 10, 10 are expected: 15, 20, 5 give 25/20 + 100/10 + 25/10 = 13.75, and p = e^−6.875."""
-    seen = torch.tensor([0] * 15 + [1] * 20 + [2] * 5)
-    result = class_test(torch.eye(3)[seen], torch.tensor([0, 0, 1, 2]))
-    assert result.statistic == pytest.approx(13.75)
-    assert result.n_degrees == 2
-    assert result.p == pytest.approx(math.exp(-6.875))
