@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from command_line import script_options
+from features import prdc
 from ledger import load_record, results_folder
 from samples import SIGMA_L, Drawing, draw, too_near
 from sbgm.files import load_tensors, save_tensors, write_bytes
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.weights import load_network, run_weights, step_of
-from sbgm.measure import in_batches, level_losses, prdc, shown
+from sbgm.measure import in_batches, level_losses, shown
 from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.noise import derived_generator, perturb
 from sbgm.samplers import denoise

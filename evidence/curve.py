@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import ledger
 from command_line import script_options
+from features import confident_share, some_images
 from ledger import Record, as_recorded, attach, check_weights
 from samples import CPU, Machine, digit_distance, kept_samples
 from sbgm.files import content_hash, load_tensors, write_json
@@ -22,7 +23,7 @@ from sbgm.images.drawing import Start, cost_of, fitted_start, gaussian_start, un
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import confident_share, in_batches, quantise, shown, some_images
+from sbgm.measure import in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.networks import guided, in_range
 from sbgm.noise import geometric_sigmas

@@ -8,7 +8,18 @@ from scipy import stats
 from torch import Tensor
 
 from sbgm.guard import Score
-from sbgm.measure import Estimate, estimate, ratio
+from sbgm.measure import Estimate, Share, estimate
+
+
+def ratio(numerator: Estimate | Share, denominator: Estimate | Share) -> Estimate:
+    """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
+
+    Args:
+        numerator, denominator: the denominator is not 0.
+    """
+    a = numerator.value
+    b = denominator.value
+    return Estimate(a / b, math.hypot(numerator.se / b, a * denominator.se / b**2))
 
 
 def of_networks(values: Tensor) -> Estimate:

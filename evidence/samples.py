@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from controls import joined_halves, moved, nearest_moved, turned
+from errors import ratio
+from features import classifier_space, reference_for
 from ledger import Measurement, declared, reported, seed
 from sbgm.files import content_hash
 from sbgm.guard import Score
@@ -24,9 +26,8 @@ from sbgm.images.data import SPLITS, load_images, load_labels
 from sbgm.images.devices import autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import Sampler, generate, kept_folder
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, Share, frechet_distance, in_batches, ratio, share, shown
+from sbgm.measure import Estimate, Share, frechet_distance, in_batches, share, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.networks import ScoreNetwork
 from sbgm.noise import derived_generator, perturb
 from sbgm.samplers import annealed_langevin, denoise
@@ -231,9 +232,9 @@ def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPE
         data: "mnist", or "mnist_small", which ships.
         classifier: "mnist_classifier" or "mnist_judge".
     """
-    space = feature_space(data, classifier=classifier)
+    space = classifier_space(classifier)
     reference = reference_for(data, space, "test")
-    return frechet_distance(space.function(images), reference.features)
+    return frechet_distance(space.function(images), reference)
 
 
 def judged_distance(images: Tensor, data: str = "mnist") -> Estimate:
@@ -271,7 +272,7 @@ def require_enough_digits(**numbers: int) -> None:
         DataNotFoundError: MNIST is not at hand.
         ValueError: there are no more samples than features.
     """
-    n_features = feature_space("mnist").function(load_images("mnist", "test")[:1]).shape[1]
+    n_features = classifier_space().function(load_images("mnist", "test")[:1]).shape[1]
     for name, n in numbers.items():
         if n <= n_features:
             raise ValueError(f"{name} must be more than {n_features}, the number of features, got {n}")
@@ -311,7 +312,7 @@ def too_near(groups: dict[str, Tensor], data: str) -> dict[str, dict[str, Share]
     classes = {name: in_batches(classifier, shown(x)).argmax(dim=1) for name, x in groups.items()}
     sizes = [len(held_out), *map(len, groups.values())]
     shares: dict[str, dict[str, Share]] = {name: {} for name in groups}
-    for space, features in zip(SPACES, (shown, feature_space(data, classifier=JUDGE).function), strict=True):
+    for space, features in zip(SPACES, (shown, classifier_space(JUDGE).function), strict=True):
         near, *distances = nearest_moved(images, training, features).split(sizes)
         limits = class_quantiles(near, labels, PERCENTILE)
         for name, distance in zip(groups, distances, strict=True):

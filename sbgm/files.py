@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DiskFullError",
-    "cache_folder",
     "checkout",
     "content_hash",
     "data_folder",
@@ -71,16 +70,6 @@ def runs_folder() -> Path:
         'runs'
     """
     return (checkout() or Path.cwd()) / "runs"
-
-
-def cache_folder() -> Path:
-    """Where what is computed from data sets is kept, `cache/` in `data_folder()`; it can be deleted at any time.
-
-    Example:
-        >>> sbgm.files.cache_folder() == sbgm.files.data_folder() / "cache"
-        True
-    """
-    return data_folder() / "cache"
 
 
 class DiskFullError(OSError):

@@ -43,7 +43,7 @@ REFINENET = sbgm.RefineNet([2.0, 1.0], 2, 1)
 OF_DIGITS = sbgm.DigitNetwork([2.0, 1.0], n_classes=2, image_shape=(1, 4, 4), width=4, n_blocks=1)
 FUNCTIONS = {name: getattr(home, name) for home in HOMES for name in home.__all__}
 FUNCTIONS |= {  # methods, and what is public without being exported
-    **{name: getattr(judging, name) for name in ("feature_space", "judge", "reference_for")},
+    "judge": judging.judge,
     "GaussianMixture.score": MIXTURE.score,
     "GaussianMixture.log_prob": MIXTURE.log_prob,
     **{
@@ -116,7 +116,6 @@ GOOD = lookup(
         (2, "n_steps count", ""),
         (3, "n n_levels", ""),
         ((4, 4), "shape", ""),
-        ("right-half", "kind", ""),
         ("digits", "name", ""),
         ("test", "split", ""),
         # functions that need others, or some that have defaults
@@ -140,13 +139,10 @@ GOOD = lookup(
         (BATCH, "data", "fit_score"),
         (lambda: Mock(wraps=lambda score, x: score(x).square().mean()), "loss", "fit_score"),
         (torch.arange(3.0), "x", "moments"),
-        ("test", "split", "load_images load_labels reference_for"),
-        (lambda: judging.feature_space("digits"), "space", "reference_for"),
-        (3, "n", "reference_for some_images"),
+        ("test", "split", "load_images load_labels"),
         (DIGITS, "samples", "judge"),
         (IMAGES, "images", "controls"),
-        (torch.ones(10, 2), "logits", "class_test"),
-        (torch.tensor([0, 1]), "labels", ""),
+        (torch.ones(10, 2), "logits", "inception_score"),
         (BATCH, "exact", "relative_squared_error"),
         (torch.ones(3, 2_048), "samples reference", "kid"),
         (torch.zeros(2_560, 1).expand(-1, 2_048), "samples", "fid"),
@@ -186,7 +182,6 @@ NO_LADDER += [[3.0, 1.0, 1.5], [2.0, NAN], [INF, 1.0], [1.0, 0.0], [1.0, -1.0]]
 NO_MASK = [None, True, torch.ones(3, 2), torch.ones(3, 3, dtype=torch.bool), [[True, False]]]
 NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN, 1.0], [[0.5], [0.5]], [0.5 + 1j, 0.5]]
 NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]], [[1j], [1.0]]]
-NO_LABELS = [None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)]
 NO_LABEL = [0.5, -1, 3, True, torch.ones(3), torch.tensor([0, 3, 0]), torch.zeros(2, dtype=torch.int64)]
 SAMPLES_OF = "GaussianBaseline fitted_start level_losses"
 POINTS_OF = "mode_weights distance_to_modes component_stds"
@@ -210,12 +205,11 @@ BAD: dict[str, list[object]] = lookup(
         ([1], "n_levels", "geometric_sigmas"),
         ([1], "channels", "RefineNet"),
         ([[0.0], torch.ones(2), torch.ones(2, 2, 1)], "means", "mode_weights"),
-        (NO_ROWS, "logits", "confident_share"),
+        (NO_ROWS, "logits", "inception_score"),
         ([*NO_ROWS, FEATURES[:3], torch.ones(9, 2), *holes(9, 3)], "samples reference", "frechet_distance"),
         ([*NO_ROWS, torch.ones(2, 2_048)], "samples reference", "kid"),
         ([torch.ones(3, 2_048)], "samples reference", "fid"),
         ([*NO_ROWS, FEATURES[:2], torch.ones(9, 2), *holes(9, 3)], "samples reference", "kernel_distance"),
-        ([*NO_ROWS, FEATURES[:5], torch.ones(9, 2), *holes(9, 3)], "samples reference", "prdc"),
         ([None, 0.5, *WHOLE, torch.ones(3, 3), torch.ones(4, 3, 2), *holes(3, 2)], "image", "inpaint"),
         ([None, "False", NAN, 0], "denoise_last", "ancestral"),
         (NO_MASK, "mask", "inpaint"),
@@ -242,7 +236,7 @@ BAD: dict[str, list[object]] = lookup(
         ([4.0, 5.0], "step_size", "langevin_variance"),
         ([torch.ones(1, 2)], "images", SAMPLES_OF),
         ([torch.ones(1), torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),
-        ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
+        ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask"),
         ([*WHOLE, torch.ones(3, 3), torch.ones(2, 1)], "x", "MLP.forward ConditionalMLP.forward"),
         (NO_NETWORK_IMAGES, "x", "ImageMLP.forward DigitNetwork.forward RefineNet.forward ResNet.forward"),
         ([(4, 4), (1, 1, 4, 4)], "image_shape", "ImageMLP"),
@@ -262,9 +256,6 @@ BAD: dict[str, list[object]] = lookup(
         ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate"),
         ([None, 3, (), (0, 2)], "shape", "generate"),
         ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds"),
-        ([torch.ones(9, 2)], "logits", "class_test"),
-        (NO_LABELS, "labels", "class_test"),
-        ([9], "k", "prdc"),
         ([4], "k", "nearest_neighbours"),
         (NO_PLANE, "candidates", "nearest_neighbours"),
         ([IMAGES[0], torch.ones(3, 1, 4, 5), torch.ones(3, 1, 6, 4)], "images", "controls"),
@@ -272,7 +263,6 @@ BAD: dict[str, list[object]] = lookup(
         ([4], "count", "share"),
         ([*WHOLE, torch.ones(3)], "estimated exact", "relative_squared_error"),
         ([*WHOLE, torch.ones(1, 8, 7)], "noisy clean", "psnr"),
-        ([361], "n", "some_images reference_for"),
         ([torch.ones(3, 1, 8, 8, 1), torch.ones(3, 1, 8, 9)], "samples", "judge"),
     ]
 )

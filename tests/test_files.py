@@ -1,5 +1,6 @@
 """Files that are whole or not there: what an error, a kill and a second writer leave, and tensors with their facts."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from sbgm.files import DiskFullError, load_tensors, read_facts, save_tensors, written_whole
+from sbgm.files import DiskFullError, content_hash, load_tensors, read_facts, save_tensors, written_whole
 
 
 def test_tensors_and_facts_come_back(tmp_path):
@@ -63,3 +64,13 @@ def test_a_damaged_file_is_named(tmp_path, content):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="there is no safetensors file at"):
         load_tensors(path)
+
+
+# --- hashes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hash_is_of_the_bytes():
+    x = torch.tensor([[1.5, 2.5]])
+    wanted = hashlib.sha256(b"torch.float32 (1, 2) " + x.numpy().tobytes()).hexdigest()  # as in records
+    assert content_hash(x) == content_hash(x.T.contiguous().T.requires_grad_()) == wanted
+    assert content_hash(x.bfloat16()) != content_hash(x.bfloat16().neg())  # which numpy has not

@@ -75,7 +75,7 @@ def good():
     """Numbers that meet what is expected, for twenty images."""
     numbers = {}
     generator = seeded()
-    for kind in masks.KINDS:
+    for kind in I8.KINDS:
         of_kind = {
             "changed": torch.zeros(20),
             "known, mean square": torch.full((20,), 1e-4),

@@ -15,7 +15,7 @@ from controls import (
     turned,
 )
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.masks import make_mask
+from sbgm.images.masks import random_mask
 from sbgm.measure import Estimate, frechet_distance, shown
 from seeds import seeded
 
@@ -89,7 +89,7 @@ def test_a_moved_copy_is_near_and_a_held_out_digit_is_not(digits, held_out):
 
 
 def test_retrieval_finds_the_image_itself_and_keeps_what_is_known(digits, held_out):
-    images, known = held_out[:6], torch.stack([make_mask("random", (1, 28, 28), generator=seeded(j)) for j in range(6)])
+    images, known = held_out[:6], torch.stack([random_mask((1, 28, 28), generator=seeded(j)) for j in range(6)])
     assert torch.equal(retrieved(images, known, torch.cat([digits[0], images]))[:, 0], images)
     fills = retrieved(images, known, digits[0], k=3)
     assert fills.shape == (6, 3, 1, 28, 28)

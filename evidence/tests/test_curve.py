@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 import curve
 import ledger
 from curve import BUDGETS, SamplerCurve, draw_entry, guided_entries, load_curve, renewing
+from features import some_images
 from samples import digit_distance
 from sbgm import denoise, geometric_sigmas, paper_mixture
 from sbgm.images import weights
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.weights import load_network
 from sbgm.measure import quantise
-from sbgm.measure.judging import some_images
 from sbgm.networks import guided
 from sbgm.noise import derived_generator
 from sbgm.samplers import final

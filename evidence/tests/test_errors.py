@@ -5,9 +5,20 @@ import math
 import pytest
 import torch
 
-from errors import bootstrap, extremes, largest, of_networks, rank_correlation, shares_kept, worst_over_best
+from errors import bootstrap, extremes, largest, of_networks, rank_correlation, ratio, shares_kept, worst_over_best
 from sbgm.measure import Estimate
 from seeds import seeded
+
+
+@pytest.mark.parametrize(("a", "b"), [(6.0, 2.0), (-6.0, 2.0), (6.0, -2.0), (0.5, 0.2)])
+def test_the_error_of_a_ratio_is_the_spread_of_ratios(a, b):
+    """Over 100,000 pairs, of which the denominators vary by 2 %: within 4 s.e. of a spread, and the second order."""
+    errors = 0.05 * abs(a), 0.02 * abs(b)
+    draws = torch.randn(2, 100_000, generator=seeded(), dtype=torch.float64)
+    ratios = (a + errors[0] * draws[0]) / (b + errors[1] * draws[1])
+    measured = ratio(Estimate(a, errors[0]), Estimate(b, errors[1]))
+    assert measured.value == pytest.approx(a / b)
+    assert measured.se == pytest.approx(float(ratios.std()), rel=0.01)
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

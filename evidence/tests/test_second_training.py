@@ -11,7 +11,6 @@ from claims.I8 import measure as I8
 from claims.N1 import measure as N1
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import ratio
 
 
 def test_a_file_has_the_numbers_that_the_claims_bound(mnist, tmp_path, monkeypatch):
@@ -35,7 +34,7 @@ def test_a_file_has_the_numbers_that_the_claims_bound(mnist, tmp_path, monkeypat
     by_level = errors.level_by_level(network, images, network.sigmas, generator=N1.generator_for(recipes.N_PERCEPTRONS))
     assert numbers["N1"]["RefineNet: largest over smallest λℓ"].value == errors.spread(by_level[1]).value
     assert numbers["N2"]["slope, RefineNet"].value == errors.slope(network.sigmas, by_level[2]).value
-    of_two = ratio(*(errors.estimates(by_level[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
+    of_two = errors.ratio(*(errors.estimates(by_level[0])[i] for i in (0, 1)))  # with two levels, σ = 1 and 0.1
     assert numbers["N5"]["max/min, α ∝ σ², RefineNet"].value == pytest.approx(max(of_two.value, 1 / of_two.value))
 
 

@@ -257,7 +257,6 @@ class DataSet(NamedTuple):
         labels: a split's classes, (N,) int64, or None where it has none.
         home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
-        key: tells one's own images apart from others in the cache.
         classes: the names of the labels; empty where they are their numbers.
 
     Example:
@@ -271,7 +270,6 @@ class DataSet(NamedTuple):
     labels: Callable[[str], Tensor] | None = None
     home: str = ""
     size: str = ""
-    key: str = ""
     classes: tuple[str, ...] = ()
 
 

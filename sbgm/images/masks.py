@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import torch
 
-from sbgm.guard import Fraction, Generator, Shape, checked, one_of
+from sbgm.guard import Fraction, Generator, Shape, checked
 
 __all__ = [
     "centre_box",
-    "make_mask",
     "random_mask",
     "right_half",
 ]
-
-KINDS = ("right-half", "centre-box", "random")
 
 
 @checked
@@ -87,22 +83,6 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
     mask = torch.ones(height * width, dtype=torch.bool)
     mask[order[:n_unknown]] = False
     return mask.reshape(1, height, width)
-
-
-@checked
-def make_mask(kind: Annotated[str, one_of(KINDS)], shape: Shape, *, generator: Generator) -> torch.Tensor:
-    """The mask of that name, "right-half", "centre-box" or "random", with the defaults above.
-
-    Example:
-        >>> mask = sbgm.images.masks.make_mask("centre-box", (8, 8), generator=torch.Generator().manual_seed(0))
-        >>> int((~mask).sum())  # 4 × 4 pixels are unknown
-        16
-    """
-    if kind == "random":
-        return random_mask(shape, generator=generator)
-    if kind == "right-half":
-        return right_half(shape)
-    return centre_box(shape)
 
 
 def _size(shape: Sequence[int]) -> tuple[int, int]:

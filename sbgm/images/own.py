@@ -17,7 +17,6 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from sbgm.files import content_hash
 from sbgm.guard import ArgumentError, Count, Whole, checked, instance_of
 from sbgm.images.data import DataNotFoundError, DataSet
 from sbgm.noise import derived_generator
@@ -193,6 +192,5 @@ def _data_set(
         (n_channels, pixels.shape[2], pixels.shape[3]),
         images=parts.__getitem__,
         labels=None if labels is None else lambda split: labels[rows[split]],
-        key=f"own-{content_hash(parts['train'], parts['test'])[:16]}",
         classes=tuple(classes),
     )

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sbgm.files import from_extra
 from sbgm.guard import Batch, Count, Finite, Generator, checked, function_of, widened
-from sbgm.measure.estimates import Estimate, estimate, require_alike, rows
+from sbgm.measure.estimates import Estimate, require_alike, rows
 
 FeatureFunction = Annotated[Callable[[Tensor], Tensor], function_of("images")]  # (B, *shape) -> (B, …)
 
@@ -109,7 +109,6 @@ def _of_enough(value: Tensor | FeatureStatistics, name: str) -> None:
         )
 
 
-TwoFeatures = Annotated[Tensor, rows("F", least=2)]
 ThreeFeatures = Annotated[Tensor, rows("F", least=3)]
 EnoughFeatures = Annotated[Tensor | FeatureStatistics, _of_enough]  # N > F
 
@@ -298,77 +297,6 @@ def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
     distances, order = differences.norm(dim=2).sort(dim=1, stable=True)
     indices = indices.gather(1, order)
     return Neighbours(distances.to(x.device, points.dtype), indices.to(x.device))
-
-
-class PRDC(NamedTuple):
-    """How much of samples and reference lies among the other.
-
-    Attributes:
-        precision: share of samples that lie in a ball of the reference: are they realistic?
-        recall: share of the reference that lies in a ball of the samples: is all of it drawn?
-        density: how many balls of the reference hold a sample, over k; its mean is 1 for the reference's distribution.
-        coverage: share of the reference's balls that hold a sample.
-    """
-
-    precision: Estimate
-    recall: Estimate
-    density: Estimate
-    coverage: Estimate
-
-
-@checked
-def prdc(samples: TwoFeatures, reference: TwoFeatures, k: Count = 5) -> PRDC:
-    """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020), in features.
-
-    A point's ball reaches to the k-th nearest other point of its own set. Outliers have large balls, which let
-    precision and recall pass more than they should; density counts the balls, and coverage uses the reference's alone.
-
-    Take as many of both: with N samples of the same distribution as M of the reference, coverage has the mean
-    1 − (M−1)…(M−k)/((M+N−1)…(M+N−k)), about 1 − 2⁻ᵏ where N = M. The standard errors are those of means over the
-    points counted, with all balls and the points of the other set as they are.
-
-    Args:
-        samples: (N, F) features, N > k.
-        reference: (M, F) features of real images, M > k.
-        k: the neighbour that a ball reaches to.
-
-    Raises:
-        ValueError: a set has no more than k points, or the numbers of features differ.
-    """
-    _require_as_many_features(samples.shape[1], reference.shape[1])
-    samples = _exact(samples)
-    reference = _exact(reference)
-    radii = _radii(samples, k, "samples")
-    reference_radii = _radii(reference, k, "reference")
-    balls = _balls(samples, reference, reference_radii)
-    nearest = nearest_neighbours(reference, samples).distances[:, 0]
-    return PRDC(
-        precision=estimate((balls > 0).double()),
-        recall=estimate((_balls(reference, samples, radii) > 0).double()),
-        density=estimate(balls.double() / k),
-        coverage=estimate((nearest <= reference_radii).double()),
-    )
-
-
-def _radii(points: Tensor, k: int, name: str) -> Tensor:
-    """The distance of each point to the k-th nearest other one: (N,)."""
-    with from_extra("images"):
-        from sklearn.neighbors import NearestNeighbors
-
-    if len(points) <= k:
-        raise ValueError(f"{name} must be at least {k + 1} points, more than k = {k}, got {len(points)}")
-    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points.numpy())
-    distances, _ = search.kneighbors()  # no point is its own neighbour
-    return torch.from_numpy(distances[:, -1])
-
-
-def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
-    """How many of the balls each point is in, some points at a time: (N,)."""
-    counts = []
-    for part in points.split(1_000):
-        inside = torch.cdist(part, centres) <= radii
-        counts.append(inside.sum(dim=1))
-    return torch.cat(counts)
 
 
 @checked

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import torch
 from torch import Tensor
 
 from sbgm.guard import (
@@ -80,17 +79,6 @@ def estimated(values: Tensor) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
-def ratio(numerator: Estimate | Share, denominator: Estimate | Share) -> Estimate:
-    """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
-
-    Args:
-        numerator, denominator: the denominator is not 0.
-    """
-    a = numerator.value
-    b = denominator.value
-    return Estimate(a / b, math.hypot(numerator.se / b, a * denominator.se / b**2))
-
-
 class Moments(NamedTuple):
     """Mean, variance and kurtosis (3 for a Gaussian), each with its standard error for independent points."""
 
@@ -154,54 +142,3 @@ def share(count: Whole, n: Count, *, confidence: Fraction = 0.95) -> Share:
         raise ValueError(f"count must be between 0 and n with n of at least 1, got {count} of {n}")
     interval = binomtest(count, n).proportion_ci(confidence, method="wilson")
     return Share(count / n, float(interval.low), float(interval.high), n)
-
-
-class ChiSquared(NamedTuple):
-    """Pearson's statistic, its degrees of freedom, and the probability p of one at least as large by chance."""
-
-    statistic: float
-    n_degrees: int
-    p: float
-
-
-def fewest_for_class_test(labels: Tensor) -> int:
-    """How many samples `class_test` takes beside labels (M,): five of the rarest class are then expected."""
-    counts = torch.bincount(labels.cpu())
-    return math.ceil(5 * len(labels) / int(counts.min()))
-
-
-@checked
-def class_test(logits: Annotated[Tensor, rows("K")], labels: Tensor) -> ChiSquared:
-    """Test by χ² whether samples have the classes of the data as often as the data has them.
-
-    The data's own shares, not equal ones, are what a perfect model has: of MNIST's training digits 11.2 % are ones and
-    9.0 % fives. They are taken as known, since the labels are many more than the samples.
-
-    Args:
-        logits: (N, K) of a classifier; of so many samples that five of the rarest class are expected (Cochran 1954).
-        labels: (M,) classes of the data, int64, each of the K among them.
-
-    Raises:
-        ValueError: there are too few samples; the message says how many it takes.
-    """
-    from scipy.stats import chisquare
-
-    whole = isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.ndim == 1
-    if not whole or labels.unique().tolist() != list(range(logits.shape[1])):
-        last = logits.shape[1] - 1
-        raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
-    counts = torch.bincount(labels.cpu())
-    fewest = fewest_for_class_test(labels)
-    if len(logits) < fewest:
-        raise ValueError(f"logits must be of at least {fewest} samples (5 of the rarest class), got {len(logits)}")
-    observed = torch.bincount(logits.argmax(dim=1).cpu(), minlength=logits.shape[1]).double()
-    shares = counts.double() / len(labels)
-    result = chisquare(observed, shares * len(logits))
-    return ChiSquared(float(result.statistic), len(shares) - 1, float(result.pvalue))
-
-
-@checked
-def confident_share(logits: Logits) -> Share:
-    """The share of samples whose most probable class has at least the probability 0.9: logits (N, K)."""
-    confidence = widened(logits).softmax(dim=1).amax(dim=1)
-    return share(int((confidence >= 0.9).sum()), len(logits))

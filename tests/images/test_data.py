@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 
 from properties.comparing import untouched
 from sbgm.apps.download import download
-from sbgm.files import cache_folder, data_folder, shipped_folder
+from sbgm.files import data_folder, shipped_folder
 from sbgm.images import data
 from sbgm.images.data import dequantised, load_images, load_labels
 from seeds import seeded
@@ -43,7 +43,6 @@ def test_the_folder_is_sbgm_data_or_the_repositorys(monkeypatch, tmp_path):
     assert data_folder().parts[-1] == "data"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SBGM_DATA", "~/sets")
-    assert cache_folder() == tmp_path / "sets" / "cache"
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------

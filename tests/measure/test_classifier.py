@@ -5,10 +5,11 @@ import functools
 import pytest
 import torch
 
+from features import confident_share
 from recipes import ClassifierTraining, accuracy, not_digits, train_classifier
 from sbgm.files import read_facts
 from sbgm.images.data import load_images, load_labels
-from sbgm.measure import confident_share, in_batches
+from sbgm.measure import in_batches
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, load_classifier
 from sbgm.training import n_parameters
 from seeds import seeded

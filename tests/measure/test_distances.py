@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
-from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from properties.strategies import SEEDS, normal
 from sbgm.images.data import load_images
@@ -18,7 +17,6 @@ from sbgm.measure import (
     frechet_distance,
     kernel_distance,
     nearest_neighbours,
-    prdc,
     quantise,
 )
 from seeds import seeded
@@ -138,42 +136,6 @@ def test_its_standard_error_is_the_jackknifes():
         n = len(values)
         variance += (n - 1) / n * float((values - values.mean()).square().sum())
     assert kernel_distance(x, y).se == pytest.approx(math.sqrt(variance), rel=1e-4)
-
-
-# --- precision, recall, density, coverage ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("n", "m", "k"), [(40, 60, 5), (30, 30, 1)])
-def test_it_is_that_of_torch_fidelity_and_of_brute_force(n, m, k):
-    samples = 0.8 * normal(0, n, 6) + 0.3
-    reference = normal(1, m, 6)
-    precision, recall, density, coverage = (number.value for number in prdc(samples, reference, k))
-    theirs = calculate_precision_recall_full(samples, reference, k)
-    assert (precision, recall) == pytest.approx(theirs, abs=1e-6)
-    inside = torch.zeros(n, m)
-    for j, centre in enumerate(reference):
-        to_others = sorted((centre - reference).norm(dim=1))
-        inside[:, j] = (samples - centre).norm(dim=1) <= to_others[k]  # the 0th is the centre itself
-    assert density == pytest.approx(float(inside.sum()) / (k * n))
-    assert coverage == pytest.approx(float(inside.any(dim=0).sum()) / m)
-
-
-def test_the_standard_error_is_that_of_other_samples_against_the_same_reference():
-    reference = normal(0, 200, 3)
-    runs = [prdc(1.5 * normal(1 + i, 100, 3), reference) for i in range(200)]
-    for name in ("precision", "density"):
-        values, errors = torch.tensor([getattr(run, name) for run in runs]).T
-        assert float(values.std()) == pytest.approx(float(errors.mean()), rel=0.2)  # 4 s.e. of an sd of 200
-
-
-def test_a_set_needs_more_points_than_neighbours():
-    few = normal(0, 5, 3)
-    more = normal(1, 6, 3)
-    assert prdc(more, more).recall.value == 1
-    with pytest.raises(ValueError, match="samples must be at least 6 points, more than k = 5, got 5"):
-        prdc(few, more)
-    with pytest.raises(ValueError, match="reference must be at least 6 points, more than k = 5, got 5"):
-        prdc(more, few)
 
 
 # --- neighbours ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """What is measured of samples and images: laws that hold for every shape and scale."""
 
-import math
-
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from properties.comparing import assert_like, assert_near, untouched
 from properties.strategies import EXACT, SEEDS, batches, images, normal, seeded
 from sbgm.images import data
-from sbgm.measure import Estimate, nearest_neighbours, quantise, ratio, shown
+from sbgm.measure import nearest_neighbours, quantise, shown
 
 # --- distances -------------------------------------------------------------------------------------------------------
 
@@ -30,18 +28,6 @@ def test_neighbours_come_nearest_first(drawn, k):
     assert found.distances.dtype == x.dtype
     assert_near(found.distances, exact.sort(dim=1).values[:, :k])
     assert_near(exact.gather(1, found.indices), found.distances)
-
-
-# --- estimates -------------------------------------------------------------------------------------------------------
-
-
-@given(st.floats(0.5, 5), st.floats(0.5, 5), st.floats(0, 0.1), st.floats(0, 0.1))
-def test_a_ratio_and_its_inverse_have_the_same_relative_error(a, b, relative_a, relative_b):
-    first, second = Estimate(a, relative_a * a), Estimate(b, relative_b * b)
-    there, back = ratio(first, second), ratio(second, first)
-    assert_near(there.value * back.value, 1.0)
-    for found in (there, back):
-        assert_near(found.se / found.value, math.hypot(relative_a, relative_b))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from controls import joined_halves, turned
-from errors import of_networks
+from errors import of_networks, ratio
 from ledger import Record, declared, record, reported, seed
 from recipes import perceptrons
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import uniform_start
-from sbgm.measure import Estimate, estimate, frechet_distance, quantise, ratio, shown
+from sbgm.measure import Estimate, estimate, frechet_distance, quantise, shown
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 

@@ -6,24 +6,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from errors import bootstrap
+from errors import bootstrap, ratio
+from features import class_test, classifier_space, confident_share, prdc, some_images
 from ledger import Measurement, Record, declared, record, reported, seed
 from samples import CPU, FEATURES, Machine, digit_distance, images_of, judged_distance, mnist_samples, wrong_digits
 from sbgm import derived_generator
 from sbgm.images.data import load_labels
 from sbgm.measure import (
     Estimate,
-    class_test,
-    confident_share,
     in_batches,
-    prdc,
     quantise,
-    ratio,
     shown,
-    some_images,
 )
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.judging import feature_space
 
 OPTIONS = {"folder": "samples", "draws": True}
 N_CHAINS = 16
@@ -61,9 +56,9 @@ def measurements(kept: Mapping[str, Tensor], data: str = "mnist") -> list[Measur
     images = {"samples": samples} | wrong_digits(len(samples), generator, data)
     distances = {name: judged_distance(x, data) for name, x in images.items()}
     logits = {name: in_batches(load_classifier(JUDGE), shown(x)) for name, x in images.items()}
-    features = feature_space(data, classifier=JUDGE).function
+    features = classifier_space(JUDGE).function
     quality = prdc(features(samples), features(some_images(data, "test", min(len(samples), 3_000))))
-    classes = class_test(logits["samples"], load_labels(data))
+    chi_squared = class_test(logits["samples"], load_labels(data))
 
     def share_of_class(name: str, extreme: Callable[[Tensor], Tensor]) -> Estimate:
         """The share of the rarest class, or of the commonest; its error over images."""
@@ -86,7 +81,7 @@ def measurements(kept: Mapping[str, Tensor], data: str = "mnist") -> list[Measur
         declared("I1", "control: training digits, smallest share of a class", share_of_class("training", torch.min)),
         declared("I1", "control: training digits, largest share of a class", share_of_class("training", torch.max)),
         *(reported(f"{SURE}, {name}", confident_share(x)) for name, x in logits.items()),
-        reported(f"χ² of the classes, {classes.n_degrees} degrees of freedom", classes.statistic),
+        reported("χ² of the classes, 9 degrees of freedom", chi_squared),
         *(reported(*number) for number in quality._asdict().items()),
         *(reported(f"Fréchet distance, {name}", distance) for name, distance in distances.items()),
         reported("Fréchet distance, uniform noise", noise),

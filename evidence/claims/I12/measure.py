@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from controls import blobs
+from features import some_images
 from ledger import Measurement, Record, record, seed
 from samples import CPU, HOW_DRAWN, SIGMA_L, Drawing, Machine, as_rows, draw, evolution, how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import hog_features, kernel_distance, quantise, some_images
+from sbgm.measure import hog_features, kernel_distance, quantise
 from sbgm.noise import perturb
 
 OPTIONS = {"folder": "samples", "draws": True}

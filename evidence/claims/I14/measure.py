@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from errors import bootstrap
+from features import inception_space, reference_for, some_images
 from ledger import Measurement, Record, declared, load_record, record, reported, seed
 from samples import CPU, SIGMA_L, Machine, how_narrow
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, Inception, in_batches, nearest_neighbours, share, shown, some_images
+from sbgm.measure import Estimate, Inception, in_batches, nearest_neighbours, share, shown
 from sbgm.measure.distances import FeatureFunction
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.samplers import denoise
 
@@ -35,7 +35,7 @@ def measure(n_test: int = 2_000, machine: Machine = CPU) -> Record:
         n_test: test images; one half sets the percentile, the other is held against it.
         machine: where the networks run.
     """
-    space = feature_space("cifar10", inception := Inception(device=machine.device))
+    space = inception_space(inception := Inception(device=machine.device))
     samples = load_record("I2").tensors["denoised"].float() / 255
     training = load_images("cifar10")
     test = some_images("cifar10", "test", n_test)
@@ -51,7 +51,7 @@ def measure(n_test: int = 2_000, machine: Machine = CPU) -> Record:
     distances = {}
     for name, function, candidates in (
         ("pixels", shown, shown(training)),
-        ("features", space.function, reference_for("cifar10", space, "train").features),
+        ("features", space.function, reference_for("cifar10", space, "train")),
     ):
         distances |= {f"{group}, {name}": to_nearest(images, candidates, function) for group, images in groups.items()}
     return record(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from features import inception_space, reference_for, some_images
 from ledger import Measurement, Record, record, reported, seed
 from samples import CPU, Drawing, Machine, as_rows, draw, how_narrow
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, Inception, controls, fid, inception_score, kid, quantise, some_images
+from sbgm.measure import Estimate, Inception, controls, fid, inception_score, kid, quantise
 from sbgm.measure.inception import FEWEST_FOR_FID
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import derived_generator
 
 OPTIONS = {"folder": "samples", "draws": True}
@@ -39,8 +39,8 @@ def measure(
         machine: where the networks run.
     """
     inception = Inception(device=machine.device)
-    space = feature_space("cifar10", inception)
-    reference = reference_for("cifar10", space, "train", n_reference).features
+    space = inception_space(inception)
+    reference = reference_for("cifar10", space, "train", n_reference)
 
     drawing = Drawing(
         NETWORK,
@@ -56,7 +56,7 @@ def measure(
     blurred = controls(test, n_samples, generator=derived_generator(seed("I15")))["low resolution"]
     features = {
         "samples": space.function(images),
-        "test images": reference_for("cifar10", space, "test", n_samples).features,
+        "test images": reference_for("cifar10", space, "test", n_samples),
         "test images in low resolution": space.function(blurred),
     }
     numbers = {}

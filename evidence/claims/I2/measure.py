@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from features import inception_space, reference_for, some_images
 from ledger import Measurement, Record, declared, record, reported, seed
 from samples import (
     CPU,
@@ -34,9 +35,7 @@ from sbgm.measure import (
     kernel_distance,
     kid,
     quantise,
-    some_images,
 )
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
 OPTIONS = {
@@ -73,7 +72,7 @@ def measure(
     """
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I2"), "every_level": False}
     drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
-    space = feature_space("cifar10", inception := Inception(device=machine.device))
+    space = inception_space(inception := Inception(device=machine.device))
     training = load_images("cifar10")  # missing images are told before the drawing
     drawn = draw(drawing, folder, machine)
     reference = reference_for("cifar10", space, "test", n_reference)
@@ -82,12 +81,12 @@ def measure(
     noisy = {f"{name}{NOISE}": perturb(x, SIGMA_L, generator=generator) for name, x in made.items()}
     images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]} | made | noisy
     features = {name: space.function(x) for name, x in images.items()}
-    distances = {name: kid(x, reference.features) for name, x in features.items()}
+    distances = {name: kid(x, reference) for name, x in features.items()}
     network = load_network(weights)
     differs = differences(network, n_samples, n_steps, "annealed")
     held_to_the_paper = []
     if not differs:
-        statistics = feature_statistics(reference_for("cifar10", space, "train").features)
+        statistics = feature_statistics(reference_for("cifar10", space, "train"))
         held_to_the_paper = [declared("I2", FID, fid(features["samples"], statistics))]
     return record(
         "I2",

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from controls import hidden_features, joined_halves, legible, place
-from errors import largest, of_networks, rank_correlation, worst_over_best
+from errors import largest, of_networks, rank_correlation, ratio, worst_over_best
+from features import classifier_space, reference_for, some_images
 from laws import annealed_variance
 from ledger import Measurement, Record, declared, load_record, record, reported, seed
 from recipes import kept_parts, perceptrons
@@ -31,9 +32,8 @@ from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import kept_folder, uniform_start
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, ratio, shown, some_images
+from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, load_classifier
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 
@@ -342,8 +342,8 @@ def geometric(ratios: Sequence[Estimate]) -> Estimate:
 
 def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]:
     """The measurements of I5 on MNIST, from the samples at each T and ε."""
-    space = feature_space("mnist", classifier=JUDGE)
-    reference = reference_for("mnist", space, "test").features
+    space = classifier_space(JUDGE)
+    reference = reference_for("mnist", space, "test")
     classifier = load_classifier(JUDGE)
 
     def sure(images: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from errors import ratio
 from ledger import Measurement, Record, declared, load_record, record, reported, seed
 from samples import (
     CPU,
@@ -20,7 +21,7 @@ from samples import (
 )
 from sbgm import derived_generator
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, quantise, ratio
+from sbgm.measure import Estimate, quantise
 from sbgm.measure.classifier import JUDGE
 
 OPTIONS = {"folder": "samples", "draws": True}

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from controls import joined_halves, moved
+from features import classifier_space, reference_for
 from ledger import Measurement, Record, declared, record, reported, seed
 from samples import CPU, SIGMA_L, SPACES, Machine, halves_of_test, mnist_samples, too_near
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
 from sbgm.measure import nearest_neighbours, quantise, shown
 from sbgm.measure.classifier import JUDGE
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
 OPTIONS = {"folder": "samples", "draws": True}
@@ -31,10 +31,10 @@ def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: M
     drawn, words = mnist_samples(folder, n_samples, n_steps, machine)
     samples = drawn.states[-1]
     training = load_images("mnist")
-    space = feature_space("mnist", classifier=JUDGE)
+    space = classifier_space(JUDGE)
     first = shown(samples[:N_SHOWN])
     in_pixels = nearest_neighbours(first, training, N_NEIGHBOURS)
-    features = reference_for("mnist", space, "train").features
+    features = reference_for("mnist", space, "train")
     in_features = nearest_neighbours(space.function(first), features, N_NEIGHBOURS)
     tensors = {
         "samples": quantise(first),

@@ -23,16 +23,16 @@ FIRST_CONTROL = 3_000
 N_CONTROL = 1_000
 """Other test digits for the controls, which no network enters: as many as make their ± small."""
 N_FILLS = 5
+KINDS = ("right-half", "centre-box", "random")
 SURE = 0.9
 
 
 def known_pixels(n: int, shape: tuple[int, ...]) -> Tensor:
-    """The masks of n images, (M, n, 1, H, W), of each kind; every image has a random mask of its own."""
-    of_kinds = []
-    for kind in masks.KINDS:
-        drawn = [masks.make_mask(kind, shape, generator=derived_generator(seed("I8"), j)) for j in range(n)]
-        of_kinds.append(torch.stack(drawn))
-    return torch.stack(of_kinds)
+    """The masks of n images, (M, n, 1, H, W), of each of KINDS; every image has a random mask of its own."""
+    right_half = masks.right_half(shape).expand(n, -1, -1, -1)
+    centre_box = masks.centre_box(shape).expand(n, -1, -1, -1)
+    random = [masks.random_mask(shape, generator=derived_generator(seed("I8"), j)) for j in range(n)]
+    return torch.stack([right_half, centre_box, torch.stack(random)])
 
 
 # --- fills of one mask, and others beside them ------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def measure_kind(
         fills, ys: (N, F, C, H, W), see `draw_fills`.
         images, known, labels: see `measure_fills`.
     """
-    generator = derived_generator(seed("I8"), 0, 1 + masks.KINDS.index(kind))
+    generator = derived_generator(seed("I8"), 0, 1 + KINDS.index(kind))
     classes = in_batches(load_classifier(), shown(fills.flatten(0, 1))).argmax(dim=1)
     numbers = kept_and_spread(fills, ys, images, known)
     numbers["class kept"] = over_fills(classes == labels.repeat_interleave(fills.shape[1]), fills.shape[1])
@@ -112,7 +112,7 @@ def control_numbers() -> dict[str, Tensor]:
     numbers = {}
     for i, known in enumerate(known_pixels(len(images), tuple(images.shape[-2:]))):
         others = measure_others(images, known, labels, derived_generator(seed("I8"), 0, 4 + i))
-        numbers |= {f"control, {masks.KINDS[i]}: {name}": values for name, values in others.items()}
+        numbers |= {f"control, {KINDS[i]}: {name}": values for name, values in others.items()}
     return numbers
 
 
@@ -158,16 +158,16 @@ def filled_in(drawing: Drawing, folder: Path, n_images: int, machine: Machine) -
     known = known_pixels(n_images, tuple(images.shape[-2:]))
     fills, ys = draw_fills(drawing, images, known, folder, machine, n_fills=N_FILLS)
     numbers = {}
-    for i, kind in enumerate(masks.KINDS):
+    for i, kind in enumerate(KINDS):
         numbers |= measure_kind(kind, fills[i], ys[i], images, known[i], labels)
     return {"images": quantise(images), "fills": quantise(fills), "masks": known, **numbers, **control_numbers()}
 
 
 def measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
     """The measurements of I8, from the numbers of `measure_kind` and `control_numbers`, of two images or more."""
-    changed = sum(int(numbers[f"{kind}: changed"].sum()) for kind in masks.KINDS)
+    changed = sum(int(numbers[f"{kind}: changed"].sum()) for kind in KINDS)
     listed = [declared("I8", "known pixels that are not the last y", changed)]
-    for kind in masks.KINDS:
+    for kind in KINDS:
         n, of_controls = (
             {name.removeprefix(start): x for name, x in numbers.items() if name.startswith(start)}
             for start in (f"{kind}: ", f"control, {kind}: ")

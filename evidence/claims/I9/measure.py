@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from curve import Entry, NamedSampler, draw_entry, renewing
+from features import inception_space, reference_for, some_images
 from ledger import Measurement, Record, declared, record, reported, seed
 from samples import CPU, PAPERS_SAMPLES, Machine, differences, smaller_differences
 from sbgm import RefineNet, geometric_sigmas
@@ -28,10 +29,8 @@ from sbgm.measure import (
     inception_score,
     kid,
     quantise,
-    some_images,
 )
 from sbgm.measure.inception import require_enough
-from sbgm.measure.judging import feature_space, reference_for
 from sbgm.networks import ScoreNetwork
 
 OPTIONS = {
@@ -155,8 +154,8 @@ def measure(
     if weights is None:
         return record_hours()
     inception = Inception(device=machine.device)
-    real = reference_for("cifar10", feature_space("cifar10", inception), "train")
-    statistics = feature_statistics(real.features)
+    real = reference_for("cifar10", inception_space(inception), "train")
+    statistics = feature_statistics(real)
     run = Path(weights)
     files = [run_weights(run, step_of(step)) for step in checkpoints(run)] or [weights_file(weights)]
     model = machine.prepared(load_network(files[0]))
@@ -177,14 +176,13 @@ def measure(
     score = inception_score(inception.logits(features)) if inception.has_logits else None
     differs = differences(load_network(file), n_samples, N_STEPS, sampler)
     distance = fid(features, statistics)
-    kernel = kid(features, real.features[:N_KERNEL])
+    kernel = kid(features, real[:N_KERNEL])
     on_gpu = torch.device(machine.device).type == "cuda"
     return record(
         "I9",
         measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
         {"samples": quantise(samples[:N_SHOWN])},
-        data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
-        f"{N_KERNEL:,} for KID",
+        data=f"{n_samples:,} samples; {len(real):,} of {SETS['cifar10'].title}'s training images, {N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
         narrower="; ".join([*differs, *smaller_differences(file, machine.precision)]),
         networks=[str(file)],

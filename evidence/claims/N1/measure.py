@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from errors import estimates, level_by_level, of_networks, off_dimension, spread
+from errors import estimates, level_by_level, of_networks, off_dimension, ratio, spread
 from ledger import Measurement, Record, declared, record, reported, seed
 from recipes import N_PERCEPTRONS, perceptrons
 from samples import narrower_width
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import Estimate, ratio
+from sbgm.measure import Estimate
 from sbgm.networks import ImageMLP
 
 OPTIONS = {"folder": "perceptrons"}

@@ -1,9 +1,9 @@
 """S2: whether networks by denoising score matching at σ = 1 are nearer to ∇log q_σ than to ∇log p, under q_σ."""
 
+from errors import ratio
 from ledger import Record, declared, record, reported, seed
 from plane import FIGURE2_SIGMA, N_TRAININGS, denoising_network, distances, squared_distance
 from sbgm import derived_generator, paper_mixture
-from sbgm.measure import ratio
 
 
 def measure() -> Record:

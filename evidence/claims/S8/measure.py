@@ -9,6 +9,7 @@ import pandas
 import torch
 from torch import Tensor
 
+from errors import ratio
 from ledger import Measurement, Record, declared, record, reported, seed
 from sbgm import (
     MLP,
@@ -17,7 +18,7 @@ from sbgm import (
     score_matching_loss,
     sliced_score_matching_loss,
 )
-from sbgm.measure import Estimate, estimate, ratio
+from sbgm.measure import Estimate, estimate
 
 DIMS = (2, 12, 48, 192, 768, 3_072)
 """The plane, and colour images of 2 × 2 to 32 × 32 pixels."""

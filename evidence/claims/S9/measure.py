@@ -4,10 +4,10 @@ They are trained as S2's, and compared under p. The control: by the same measure
 ∇log q_σ.
 """
 
+from errors import ratio
 from ledger import Record, declared, record, reported, seed
 from plane import FIGURE2_SIGMA, N_TRAININGS, denoising_network, distances, squared_distance, trained_on_points
 from sbgm import derived_generator, paper_mixture, sliced_score_matching_loss
-from sbgm.measure import ratio
 
 
 def measure() -> Record:
