@@ -32,3 +32,10 @@ def test_a_page_has_no_serious_violation(browser, site, name):
         assert violations(page) == {}
         page.emulate_media(color_scheme="dark")
         assert violations(page, "color-contrast") == {}
+
+
+def test_violations_are_found(browser):
+    bad = '<title>Bad</title><button></button><input><p style="color: #aaa; background: #fff">faint</p>'
+    with watched_page(browser) as page:
+        page.set_content(bad)
+        assert violations(page).keys() >= {"button-name", "color-contrast", "html-has-lang", "label"}
