@@ -555,6 +555,9 @@ class Exercise:
         self.refused = False
         try:
             verdict = self.try_answer(answer, seed=seed)
+        except KeyboardInterrupt:
+            words = f"the check of {self.name} was stopped: does your function end? Run this cell again"
+            raise KeyboardInterrupt(words) from None
         except WrongAnswer as error:
             self.refused = True
             whose = "your function" if error.is_usable else "ours"

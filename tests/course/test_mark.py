@@ -126,6 +126,6 @@ def test_a_function_that_is_stopped_earns_nothing():
         raise KeyboardInterrupt
 
     check = make_doubled()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^the check of doubled was stopped: "):
         check(endless)
     assert refusal(check) == "your function was stopped: it did not end in the time that a cell may take"
